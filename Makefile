@@ -1,0 +1,109 @@
+# Sandsweep. `make demo` and `make check` do everything; the rest is for working on it.
+MAKEFLAGS += --no-builtin-rules
+.SUFFIXES:
+.DELETE_ON_ERROR:
+Q := $(if $(V),,@)
+
+PREFIX ?= /usr/local
+DESTDIR ?=
+VERSION := 0.1.0
+CC = gcc
+
+# ---- sources: what is built is written down here ----
+BASE := err clock log loop buf num uuid rand backoff hash trace killpoint json metrics \
+        http http_guard config supervise cmd
+SQL := pg_params pg_result pg_conn pg_pool pg_sync row migrate ledger store store_api store_worker \
+       store_admin cmd_migrate
+QUEUE := event kafka producer relay consumer cmd_topics
+PLATFORM := answer client
+WORKER := limiter breaker verdict fair target executor record intake outbox worker cmd_worker \
+          cmd_targets
+API := route auth ratelimit reply handlers function_json function_update api cmd_api cmd_keys
+
+lib = $(foreach s,$(BASE),base/$(s)) $(foreach s,$(SQL),sql/$(s)) $(foreach s,$(QUEUE),queue/$(s)) \
+      $(foreach s,$(PLATFORM),platform/$(s)) $(foreach s,$(WORKER),worker/$(s)) \
+      $(foreach s,$(API),api/$(s))
+SIM := $(basename $(wildcard tests/sim/*.c))
+UNIT := $(basename $(notdir $(wildcard tests/unit/test_*.c)))
+FUZZ := $(basename $(notdir $(wildcard tests/fuzz/fuzz_*.c)))
+
+# ---- flags ----
+PACKAGES := libpq rdkafka libcurl jansson libmicrohttpd inih libcrypto libsystemd
+WARN := -Wall -Wextra -Werror -Wconversion -Wshadow -Wvla -Wformat=2 -Wstrict-prototypes \
+        -Wmissing-prototypes -Wimplicit-fallthrough
+HARDEN := -O2 -D_FORTIFY_SOURCE=3 -fstack-protector-strong -fstack-clash-protection \
+          -fcf-protection=full -ftrivial-auto-var-init=zero -fno-delete-null-pointer-checks \
+          -fno-strict-overflow -fno-strict-aliasing -fPIE
+HARDEN_LD := -pie -Wl,-z,relro -Wl,-z,now -Wl,-z,noexecstack -Wl,-z,nodlopen -Wl,--as-needed
+SANITIZE := -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
+COMMON = -std=gnu17 -g $(WARN) -D_GNU_SOURCE -DSANDSWEEP_VERSION='"$(VERSION)"' -I. -Ibuild/gen \
+         $(shell pkg-config --cflags $(PACKAGES))
+LIBS = $(shell pkg-config --libs $(PACKAGES))
+
+# Three builds of the same sources, each in a directory of its own:
+#   release  what is installed
+#   test     the same with the kill points that the tests need
+#   asan     test under AddressSanitizer and UndefinedBehaviorSanitizer
+CFLAGS_release = $(COMMON) $(HARDEN)
+LDFLAGS_release = $(HARDEN_LD)
+CFLAGS_test = $(COMMON) $(HARDEN) -DSANDSWEEP_KILLPOINTS
+LDFLAGS_test = $(HARDEN_LD)
+CFLAGS_asan = $(COMMON) $(SANITIZE) -DSANDSWEEP_KILLPOINTS
+LDFLAGS_asan = $(SANITIZE)
+BUILDS := release test asan
+DIR_release := build
+DIR_test := build/test
+DIR_asan := build/asan
+
+.PHONY: all test-build asan-build setup demo check lint asan fuzz bench install clean format
+all: setup-build build/sandsweep
+
+setup-%:
+	$(Q)scripts/setup $*
+
+# ---- SQL files become C strings ----
+GEN := build/gen/sql_queries.h build/gen/sql_queries.c build/gen/sql_migrations.c
+QUERY_FILES := $(sort $(wildcard sql/queries/*.sql))
+MIGRATION_FILES := $(sort $(wildcard sql/migrations/*.sql))
+$(GEN) &: scripts/embed-sql $(QUERY_FILES) $(MIGRATION_FILES)
+	@echo "  SQL   build/gen"
+	$(Q)mkdir -p build/gen
+	$(Q)scripts/embed-sql build/gen
+
+define BUILD
+OBJ_$(1) := $$(lib:%=$$(DIR_$(1))/obj/%.o) $$(DIR_$(1))/obj/gen/sql_queries.o \
+            $$(DIR_$(1))/obj/gen/sql_migrations.o
+$$(DIR_$(1))/obj/gen/%.o: build/gen/%.c
+	@mkdir -p $$(@D)
+	@echo "  CC    $$@"
+	$(Q)$(CC) $$(CFLAGS_$(1)) -MMD -MP -c -o $$@ $$<
+$$(DIR_$(1))/obj/%.o: %.c | $(GEN)
+	@mkdir -p $$(@D)
+	@echo "  CC    $$@"
+	$(Q)$(CC) $$(CFLAGS_$(1)) -MMD -MP -c -o $$@ $$<
+$$(DIR_$(1))/libsandsweep.a: $$(OBJ_$(1))
+	@echo "  AR    $$@"
+	$(Q)rm -f $$@ && ar rcs $$@ $$^
+$$(DIR_$(1))/sandsweep: $$(DIR_$(1))/obj/sandsweep.o $$(DIR_$(1))/libsandsweep.a
+	@echo "  LD    $$@"
+	$(Q)$(CC) $$(LDFLAGS_$(1)) -o $$@ $$^ $$(LIBS)
+$$(DIR_$(1))/sandsweep-sim: $$(SIM:%=$$(DIR_$(1))/obj/%.o) $$(DIR_$(1))/libsandsweep.a
+	@echo "  LD    $$@"
+	$(Q)$(CC) $$(LDFLAGS_$(1)) -o $$@ $$^ $$(LIBS)
+$$(DIR_$(1))/mockbroker: $$(DIR_$(1))/obj/tests/broker/mockbroker.o $$(DIR_$(1))/libsandsweep.a
+	@echo "  LD    $$@"
+	$(Q)$(CC) $$(LDFLAGS_$(1)) -o $$@ $$^ $$(LIBS)
+$$(DIR_$(1))/unit/%: $$(DIR_$(1))/obj/tests/unit/%.o \
+                     $$(filter-out %/main.o,$$(SIM:%=$$(DIR_$(1))/obj/%.o)) $$(DIR_$(1))/libsandsweep.a
+	@mkdir -p $$(@D)
+	@echo "  LD    $$@"
+	$(Q)$(CC) $$(LDFLAGS_$(1)) -o $$@ $$^ $$(LIBS) -lcmocka
+ALL_$(1) := $$(DIR_$(1))/sandsweep $$(DIR_$(1))/sandsweep-sim $$(DIR_$(1))/mockbroker \
+            $$(UNIT:%=$$(DIR_$(1))/unit/%)
+-include $$(wildcard $$(DIR_$(1))/obj/*.d $$(DIR_$(1))/obj/*/*.d $$(DIR_$(1))/obj/*/*/*.d)
+endef
+$(foreach b,$(BUILDS),$(eval $(call BUILD,$(b))))
+.SECONDARY:
+
+clean:
+	rm -rf build

@@ -1,0 +1,17 @@
+/* SHA-256 (FIPS 180-4, by OpenSSL) and a comparison that tells nothing by its time. */
+#ifndef BASE_HASH_H
+#define BASE_HASH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { HASH_SIZE = 32, HASH_HEX_SIZE = 65 };
+
+/* Aborts only if OpenSSL has no SHA-256 at all. */
+void hash_sha256(const void *data, size_t len, uint8_t out[HASH_SIZE]);
+void hash_sha256_hex(const void *data, size_t len, char out[HASH_HEX_SIZE]);
+
+bool hash_equal(const uint8_t a[HASH_SIZE], const uint8_t b[HASH_SIZE]);
+
+#endif
