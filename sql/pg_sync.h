@@ -1,0 +1,24 @@
+/* Postgres for commands that a person waits for: one blocking connection. */
+#ifndef SQL_PG_SYNC_H
+#define SQL_PG_SYNC_H
+
+#include "pg.h"
+#include "row.h"
+
+struct pg_sync;
+
+/* Blocks at most connect_timeout_ms. NULL and *err: ERR_RETRY (server away), ERR_REJECT "config"
+ * (a connection string that cannot be read), ERR_FATAL (refused: password, database). */
+struct pg_sync *pg_sync_open(const struct pg_config *config, struct err *err) MUST_CHECK;
+void pg_sync_close(struct pg_sync **sync); /* for AUTO */
+
+/* Runs one statement of sql/queries in a transaction of its own, blocking at most query_timeout_ms.
+ * The result (may be empty, never NULL on success) is freed with pg_sync_drop; `ret` may be NULL. */
+int pg_sync_run(struct pg_sync *sync, enum query_id query, const struct pg_params *params,
+                struct pg_result **ret, struct err *err) MUST_CHECK;
+void pg_sync_drop(struct pg_result **res); /* for AUTO */
+
+/* Runs several statements of SQL text as they are (migrations only). */
+int pg_sync_script(struct pg_sync *sync, const char *sql, struct err *err) MUST_CHECK;
+
+#endif

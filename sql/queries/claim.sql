@@ -1,0 +1,108 @@
+-- Claim due rows for a worker: a fair share of several teams, each row checked once more against
+-- what is in use now (S1, S2), with the evidence written down.
+-- The revision of every row is locked against a mapping being set; one that is being changed at
+-- this moment leaves its rows for the next round. So nothing here ever waits.
+-- $1 the worker's name, $2 lease in ms, $3 most rows, $4 most teams looked at, $5 most rows of one team,
+-- $6 look at teams after this one, $7 teams to pass over (uuid array),
+-- $8 ms until a row that waits for another is looked at again
+WITH RECURSIVE teams (team_id, n) AS (
+    SELECT $6::uuid, 0
+    UNION ALL
+    SELECT (SELECT o.team_id FROM sandsweep.owned_resources o
+            WHERE o.state IN ('doomed', 'deleting') AND o.team_id > t.team_id
+            ORDER BY o.team_id LIMIT 1), t.n + 1
+    FROM teams t
+    WHERE t.team_id IS NOT NULL AND t.n < $4::bigint
+), due AS MATERIALIZED (
+    SELECT d.* FROM teams t, LATERAL (
+        SELECT o.id, o.kind, o.resource_id, o.function_id, o.revision_id, o.release_reason, o.released_at
+        FROM sandsweep.owned_resources o
+        WHERE o.team_id = t.team_id AND o.state IN ('doomed', 'deleting') AND o.due_at <= now()
+        ORDER BY o.due_at
+        LIMIT $5::bigint
+        FOR NO KEY UPDATE SKIP LOCKED) d
+    WHERE t.n > 0 AND t.team_id IS NOT NULL AND t.team_id <> ALL ($7::uuid[])
+    LIMIT $3::bigint
+), guarded AS MATERIALIZED (
+    SELECT r.id, r.runtime_sandbox_id FROM shared_gateway.functions_revisions r
+    WHERE r.id IN (SELECT revision_id FROM due)
+    FOR SHARE SKIP LOCKED
+), judged AS MATERIALIZED (
+    SELECT d.id,
+           EXISTS (SELECT FROM guarded g WHERE g.id = d.revision_id)
+               OR NOT EXISTS (SELECT FROM shared_gateway.functions_revisions r WHERE r.id = d.revision_id)
+               AS settled,
+           CASE d.kind
+           WHEN 'sandbox' THEN CASE
+               WHEN EXISTS (SELECT FROM guarded g
+                            WHERE g.id = d.revision_id AND g.runtime_sandbox_id = d.resource_id)
+                   OR EXISTS (SELECT FROM shared_gateway.functions_revisions r
+                              WHERE r.runtime_sandbox_id = d.resource_id) THEN 'mapped'
+               WHEN EXISTS (SELECT FROM shared_gateway.functions_revisions r
+                            WHERE r.source_sandbox_id = d.resource_id) THEN 'source_sandbox' END
+           WHEN 'volume' THEN CASE
+               WHEN EXISTS (SELECT FROM shared_gateway.functions_revisions r
+                            JOIN shared_gateway.functions f ON f.id = r.function_id
+                            WHERE f.deleted_at IS NULL AND r.restore_mounts @>
+                                  jsonb_build_array(jsonb_build_object('sandboxvolume_id', d.resource_id)))
+                   THEN 'referenced'
+               WHEN EXISTS (SELECT FROM shared_gateway.functions_revisions r
+                            WHERE r.restore_mounts @>
+                                  jsonb_build_array(jsonb_build_object('source_sandboxvolume_id', d.resource_id)))
+                   THEN 'source_volume' END
+           ELSE CASE
+               WHEN EXISTS (SELECT FROM shared_gateway.functions_revisions r
+                            JOIN shared_gateway.functions f ON f.id = r.function_id
+                            WHERE f.deleted_at IS NULL AND r.restore_mounts @>
+                                  jsonb_build_array(jsonb_build_object('snapshot_id', d.resource_id)))
+                   THEN 'referenced' END
+           END AS refusal,
+           d.kind <> 'sandbox' AND (
+               EXISTS (SELECT FROM guarded g WHERE g.id = d.revision_id AND g.runtime_sandbox_id <> '')
+               OR EXISTS (SELECT FROM sandsweep.owned_resources b
+                          WHERE b.function_id = d.function_id AND b.revision_id = d.revision_id
+                            AND b.kind < d.kind AND b.state <> 'gone')) AS waits
+    FROM due d
+), moved AS (
+    UPDATE sandsweep.owned_resources o
+    SET state = CASE WHEN j.refusal IS NOT NULL THEN 'refused'
+                     WHEN j.waits THEN 'doomed'
+                     ELSE 'deleting' END::sandsweep.resource_state,
+        due_at = now() + make_interval(secs => CASE WHEN j.refusal IS NULL AND j.waits
+                     THEN $8::bigint * (0.5 + random()) ELSE $2::bigint END / 1000.0),
+        lease = CASE WHEN j.refusal IS NULL AND NOT j.waits THEN nextval('sandsweep.lease_seq') END,
+        lease_owner = CASE WHEN j.refusal IS NULL AND NOT j.waits THEN $1 END,
+        deleting_at = CASE WHEN j.refusal IS NULL AND NOT j.waits
+                           THEN coalesce(o.deleting_at, clock_timestamp()) ELSE o.deleting_at END,
+        ended_at = CASE WHEN j.refusal IS NOT NULL THEN clock_timestamp() END,
+        error_class = coalesce(j.refusal, o.error_class),
+        last_error = CASE j.refusal
+            WHEN 'mapped' THEN 'a revision maps this sandbox'
+            WHEN 'source_sandbox' THEN 'a revision was published from this sandbox'
+            WHEN 'referenced' THEN 'a revision of a live function still names it'
+            WHEN 'source_volume' THEN 'a revision was published from this volume'
+            ELSE o.last_error END,
+        evidence = CASE WHEN j.refusal IS NULL AND NOT j.waits THEN jsonb_build_object(
+            'rule', 'ledger row, released, not mapped, not referenced, no source',
+            'checked_at', clock_timestamp(), 'released_at', o.released_at,
+            'release_reason', o.release_reason, 'doom_reason', o.doom_reason,
+            'by', $1::text) ELSE o.evidence END
+    FROM judged j
+    WHERE o.id = j.id AND j.settled
+    RETURNING o.*
+), told AS (
+    INSERT INTO sandsweep.outbox (team_id, function_id, channel, type, traceparent, data)
+    SELECT m.team_id, m.function_id, 'results', 'io.sandsweep.resource.refused', m.traceparent,
+           jsonb_build_object('team_id', m.team_id, 'function_id', m.function_id,
+               'revision_id', m.revision_id, 'kind', m.kind, 'resource_id', m.resource_id,
+               'attempts', m.attempts, 'error_class', m.error_class, 'error', m.last_error)
+    FROM moved m
+    WHERE m.state = 'refused'
+)
+SELECT coalesce(m.id, 0) AS id, coalesce(m.lease, 0) AS lease, m.kind::text AS kind, m.resource_id,
+       m.parent_id, m.team_id, coalesce(m.attempts, 0) AS attempts, m.accepted_at,
+       coalesce(m.traceparent, '') AS traceparent,
+       v.team_id AS last_team, v.n >= $4::bigint AS more_teams,
+       (SELECT count(*) FROM due) AS looked_at
+FROM (SELECT t.team_id, t.n FROM teams t WHERE t.team_id IS NOT NULL ORDER BY t.n DESC LIMIT 1) v
+LEFT JOIN moved m ON m.state = 'deleting'

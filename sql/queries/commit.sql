@@ -1,0 +1,2 @@
+-- Close it.
+COMMIT

@@ -1,0 +1,33 @@
+-- Soft-delete a function. Its trigger takes every mapping and releases sandboxes, volumes, snapshots.
+-- $1 team, $2 the text of the path, $3 the same as a UUID or NULL, $4 principal, $5 request id,
+-- $6 traceparent
+WITH target AS (
+    SELECT f.id
+    FROM shared_gateway.functions f
+    WHERE f.team_id = $1::uuid AND f.deleted_at IS NULL AND (f.id = $3::uuid OR f.slug = $2)
+    ORDER BY f.id = $3::uuid DESC NULLS LAST
+    LIMIT 1
+    FOR NO KEY UPDATE
+), deleted AS (
+    UPDATE shared_gateway.functions f
+    SET enabled = false, deleted_at = now()
+    FROM target t
+    WHERE f.id = t.id
+    RETURNING f.*
+), told AS (
+    INSERT INTO sandsweep.outbox (team_id, function_id, channel, type, traceparent, data)
+    SELECT $1::uuid, d.id, 'events', 'io.sandsweep.function.deleted', $6,
+           jsonb_build_object('team_id', $1::uuid, 'function_id', d.id, 'actor', $4::text)
+    FROM deleted d
+), audited AS (
+    INSERT INTO sandsweep.audit_log (team_id, actor, action, function_id, request_id)
+    SELECT $1::uuid, $4, 'function.delete', d.id, $5
+    FROM deleted d
+)
+SELECT d.id, d.team_id, d.active_revision_id, d.created_by, d.name, d.slug, d.domain_label, d.enabled,
+       d.created_at, d.updated_at, d.deleted_at,
+       coalesce((d.autoscaling ->> 'min_warm')::bigint, 0) AS min_warm,
+       coalesce((d.autoscaling ->> 'max_active')::bigint, 20) AS max_active,
+       coalesce((d.autoscaling ->> 'target_concurrency')::bigint, 80) AS target_concurrency,
+       coalesce((d.autoscaling ->> 'scale_down_after_seconds')::bigint, 300) AS scale_down_after_seconds
+FROM deleted d

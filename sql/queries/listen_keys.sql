@@ -1,0 +1,2 @@
+-- Hear of changed API keys.
+LISTEN sandsweep_keys

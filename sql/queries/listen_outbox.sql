@@ -1,0 +1,2 @@
+-- Hear of new outbox rows.
+LISTEN sandsweep_outbox

@@ -1,0 +1,2 @@
+-- Our own schema.
+CREATE SCHEMA IF NOT EXISTS sandsweep

@@ -1,0 +1,2 @@
+-- Is the server there? No parameters.
+SELECT 1

@@ -1,0 +1,2 @@
+-- Or undo it.
+ROLLBACK

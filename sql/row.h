@@ -1,0 +1,38 @@
+/* The one row decoder: a table of columns per result shape. */
+#ifndef SQL_ROW_H
+#define SQL_ROW_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "pg.h"
+
+enum row_type {
+	ROW_I64,  /* int64_t from int2, int4, int8; NULL: 0 */
+	ROW_BOOL, /* bool; NULL: false */
+	ROW_TEXT, /* const char *, borrowed from the result, from text, varchar, name, enums, json; NULL: NULL */
+	ROW_JSON, /* const char *, borrowed, from jsonb; NULL: NULL */
+	ROW_UUID, /* struct uuid; NULL: nil */
+	ROW_TIME, /* int64_t, wall clock in microseconds since 1970, from timestamptz; NULL: 0 */
+};
+struct row_col {
+	const char *name;
+	enum row_type type;
+	size_t offset;
+};
+struct row_shape {
+	const struct row_col *cols;
+	int col_count;
+	size_t size; /* of the struct */
+};
+
+int row_count(const struct pg_result *res);
+/* 0 when the result's columns are those of the shape, in name, order and type; -1 ERR_FATAL otherwise.
+ * Call once per result, before row_get. */
+int row_check(const struct pg_result *res, const struct row_shape *shape, struct err *err) MUST_CHECK;
+/* Fills the struct from row `at`; every field is set. Values that a type cannot hold do not occur after
+ * row_check. Texts live as long as the result. */
+void row_get(const struct pg_result *res, const struct row_shape *shape, int at, void *ret);
+
+#endif
