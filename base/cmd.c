@@ -1,5 +1,6 @@
 #include "cmd.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 int cmd_fail(const struct cmd_ctx *ctx, const struct err *err)
@@ -64,4 +65,100 @@ int cmd_options(int argc, char **argv, const struct cmd_opt *opts, size_t opt_co
 		}
 	}
 	return operands;
+}
+
+/* ---- the program ---- */
+
+int cmd_config(const struct cmd_ctx *ctx, int argc, char **argv)
+{
+	struct err err = {0};
+	const char *verb = "";
+	if (cmd_options(argc, argv, NULL, 0, &verb, 1, &err) < 0)
+		return cmd_fail(ctx, &err);
+	if (strcmp(verb, "example") == 0)
+		config_write_example(stdout, ctx->sections, ctx->section_count);
+	else if (strcmp(verb, "mdoc") == 0)
+		config_write_mdoc(stdout, ctx->sections, ctx->section_count);
+	else if (strcmp(verb, "show") == 0)
+		config_dump(ctx->config, stdout);
+	else if (err_set(&err, ERR_REJECT, "usage", "say `config example`, `config mdoc` or `config show`") < 0)
+		return cmd_fail(ctx, &err);
+	return CMD_OK;
+}
+
+static void print_forms(FILE *out, const struct cmd *cmd)
+{
+	for (const char *form = cmd->usage; form;) {
+		const char *end = strchr(form, '\n');
+		(void)fprintf(out, "    sandsweep %s %.*s\n", cmd->name,
+		              end ? (int)(end - form) : (int)strlen(form), form);
+		form = end ? end + 1 : NULL;
+	}
+}
+
+/* All commands, or the forms of one. */
+static int help(FILE *out, const struct cmd_table *table, const char *name)
+{
+	(void)fprintf(out, "usage: sandsweep [-c FILE] [-o section.key=value]... COMMAND ...\n\n");
+	for (size_t i = 0; i < table->cmd_count; i++) {
+		const struct cmd *cmd = &table->cmds[i];
+		if (name && strcmp(name, cmd->name) != 0)
+			continue;
+		(void)fprintf(out, "  %-8s  %s\n", cmd->name, cmd->help);
+		if (name)
+			print_forms(out, cmd);
+	}
+	(void)fprintf(out, "\nSettings come from FILE (or $SANDSWEEP_CONFIG), then from the environment\n"
+	                   "(SANDSWEEP_SECTION_KEY), then from -o; `sandsweep config example` lists them all.\n");
+	return out == stdout ? CMD_OK : CMD_USAGE;
+}
+
+static const struct cmd *find_cmd(const struct cmd_table *table, const char *name)
+{
+	for (size_t i = 0; i < table->cmd_count; i++)
+		if (strcmp(table->cmds[i].name, name) == 0)
+			return &table->cmds[i];
+	return NULL;
+}
+
+static int run_cmd(const struct cmd_table *table, const struct cmd *cmd, const char *path,
+                   const char *const *overrides, size_t override_count, int argc, char **argv)
+{
+	struct err err = {0};
+	struct cmd_ctx ctx = {cmd->name, NULL, table->sections, table->section_count};
+	ctx.config = config_load(path && *path ? path : NULL, table->sections, table->section_count,
+	                         overrides, override_count, &err);
+	if (!ctx.config)
+		return cmd_fail(&ctx, &err);
+	int rc = cmd->run(&ctx, argc, argv);
+	config_free(ctx.config);
+	/* Output that did not arrive is a failure too: a full disk, a closed pipe. */
+	if (fflush(stdout) != 0 && rc == CMD_OK)
+		rc = CMD_FAILED;
+	return rc;
+}
+
+int cmd_main(const struct cmd_table *table, int argc, char **argv)
+{
+	enum { OVERRIDES_MAX = 64 };
+	const char *path = getenv("SANDSWEEP_CONFIG"), *overrides[OVERRIDES_MAX];
+	size_t override_count = 0;
+	int at = 1;
+	for (; at + 1 < argc && argv[at][0] == '-' && argv[at][1] != '-'; at += 2) {
+		if (strcmp(argv[at], "-c") == 0)
+			path = argv[at + 1];
+		else if (strcmp(argv[at], "-o") == 0 && override_count < OVERRIDES_MAX)
+			overrides[override_count++] = argv[at + 1];
+		else
+			return help(stderr, table, NULL);
+	}
+	const char *name = at < argc ? argv[at] : "";
+	if (strcmp(name, "help") == 0 || strcmp(name, "--help") == 0)
+		return help(stdout, table, at + 1 < argc ? argv[at + 1] : NULL);
+	if (strcmp(name, "version") == 0 || strcmp(name, "--version") == 0)
+		return printf("sandsweep %s\n", SANDSWEEP_VERSION) > 0 ? CMD_OK : CMD_FAILED;
+	const struct cmd *cmd = find_cmd(table, name);
+	if (!cmd)
+		return help(stderr, table, NULL);
+	return run_cmd(table, cmd, path, overrides, override_count, argc - at, argv + at);
 }

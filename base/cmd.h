@@ -33,6 +33,18 @@ struct cmd {
 	int (*run)(const struct cmd_ctx *ctx, int argc, char **argv); /* argv[0] is the name */
 };
 
+struct cmd_table {
+	const struct cmd *cmds;
+	size_t cmd_count;
+	const struct config_section *const *sections;
+	size_t section_count;
+};
+/* The whole of main(): options before the command, settings, the command, its exit code. */
+int cmd_main(const struct cmd_table *table, int argc, char **argv);
+
+/* `sandsweep config example|mdoc|show`: the settings table itself. */
+int cmd_config(const struct cmd_ctx *ctx, int argc, char **argv);
+
 /* Prints "sandsweep NAME: text" to stderr and returns the exit code of the error's kind:
  * REJECT with code "usage" 64, "config" 78, otherwise 65; RETRY 69; FATAL 1. */
 int cmd_fail(const struct cmd_ctx *ctx, const struct err *err);

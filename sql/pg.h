@@ -56,7 +56,11 @@ struct pg_result; /* borrowed during the callback; decode it with row.h */
  * failure, deadlock, server starting up or shutting down; ERR_REJECT the data was refused
  * (constraint, our triggers); ERR_FATAL the schema is not what this program was built for.
  * err->code is the SQLSTATE where the server gave one. */
-typedef void pg_done_fn(void *arg, const struct pg_result *res, const struct err *err);
+struct pg_call { /* what travels with a statement for whoever sent it */
+	void (*fn)(void); /* a callback of another type, cast back before it is called; may be NULL */
+	void *arg;
+};
+typedef void pg_done_fn(const struct pg_call *call, const struct pg_result *res, const struct err *err);
 
 /* SQLSTATE to an error kind: the one place. NULL sqlstate: the connection broke. */
 enum err_kind pg_sqlstate_kind(const char *sqlstate);
@@ -84,7 +88,7 @@ enum pg_mode { PG_READ, PG_WRITE };
 /* Never blocks. -1 (done is not called): ERR_RETRY not connected or pending_max reached;
  * ERR_REJECT parameters too large. */
 int pg_conn_send(struct pg_conn *conn, enum query_id query, enum pg_mode mode,
-                 const struct pg_params *params, pg_done_fn *done, void *arg,
+                 const struct pg_params *params, pg_done_fn *done, struct pg_call call,
                  struct err *err) MUST_CHECK;
 
 /* ---- a pool of them ---- */
@@ -93,7 +97,7 @@ struct pg_pool *pg_pool_new(struct loop *loop, const struct pg_config *config, s
 void pg_pool_free(struct pg_pool *pool); /* calls back nobody */
 /* Takes the connection with the least waiting. As pg_conn_send. */
 int pg_pool_send(struct pg_pool *pool, enum query_id query, enum pg_mode mode,
-                 const struct pg_params *params, pg_done_fn *done, void *arg,
+                 const struct pg_params *params, pg_done_fn *done, struct pg_call call,
                  struct err *err) MUST_CHECK;
 /* At least one connection is up and has said something within `within_us`, or had nothing to say.
  * For /readyz and the watchdog. */

@@ -16,7 +16,7 @@ struct request {
 	enum query_id query;
 	enum pg_mode mode;
 	pg_done_fn *done;
-	void *arg;
+	struct pg_call call;
 	int resends;    /* after another statement of its group had failed */
 	bool prepares;  /* a Parse goes in front of it */
 	bool syncs;     /* a Sync follows it */
@@ -100,7 +100,7 @@ static void fail_all(struct pg_conn *conn, struct fifo *fifo, const struct err *
 	struct request *request;
 	while ((request = fifo_pop(fifo))) {
 		conn->pending--;
-		request->done(request->arg, NULL, err);
+		request->done(&request->call, NULL, err);
 		free(request);
 	}
 }
@@ -206,7 +206,7 @@ static struct request *request_new(enum query_id query, enum pg_mode mode,
 }
 
 int pg_conn_send(struct pg_conn *conn, enum query_id query, enum pg_mode mode,
-                 const struct pg_params *params, pg_done_fn *done, void *arg, struct err *err)
+                 const struct pg_params *params, pg_done_fn *done, struct pg_call call, struct err *err)
 {
 	if (params && params->text.failed)
 		return err_set(err, ERR_REJECT, "params", "the parameters of a statement are too large");
@@ -218,7 +218,7 @@ int pg_conn_send(struct pg_conn *conn, enum query_id query, enum pg_mode mode,
 	if (!request)
 		return err_oom(err);
 	request->done = done;
-	request->arg = arg;
+	request->call = call;
 	fifo_push(&conn->waiting, request);
 	conn->pending++;
 	loop_defer(conn->loop, &conn->flush);
@@ -247,11 +247,11 @@ static void deliver(struct pg_conn *conn, struct request *request, PGresult *res
 	}
 	conn->pending--;
 	if (status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK) {
-		request->done(request->arg, pg_wrap(res), NULL);
+		request->done(&request->call, pg_wrap(res), NULL);
 	} else {
 		if (request->err.kind == ERR_NONE)
 			(void)pg_result_err(&request->err, res, conn->pg, sql_queries[request->query].name);
-		request->done(request->arg, NULL, &request->err);
+		request->done(&request->call, NULL, &request->err);
 	}
 	free(request);
 }

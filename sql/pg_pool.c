@@ -68,7 +68,7 @@ void pg_pool_free(struct pg_pool *pool)
 }
 
 int pg_pool_send(struct pg_pool *pool, enum query_id query, enum pg_mode mode,
-                 const struct pg_params *params, pg_done_fn *done, void *arg, struct err *err)
+                 const struct pg_params *params, pg_done_fn *done, struct pg_call call, struct err *err)
 {
 	struct pg_conn *best = NULL;
 	for (int i = 0; i < pool->count; i++)
@@ -77,7 +77,7 @@ int pg_pool_send(struct pg_pool *pool, enum query_id query, enum pg_mode mode,
 			best = pool->conns[i];
 	if (!best)
 		return err_set(err, ERR_RETRY, "connection", "PostgreSQL is not connected");
-	return pg_conn_send(best, query, mode, params, done, arg, err);
+	return pg_conn_send(best, query, mode, params, done, call, err);
 }
 
 bool pg_pool_healthy(const struct pg_pool *pool, int64_t within_us, char why[128])

@@ -84,7 +84,7 @@ static int single(const struct pg_result *res, const struct row_shape *shape, vo
 	return 1;
 }
 
-static void on_function(const struct call *call, const struct pg_result *res, const struct err *failed)
+static void on_function(const struct pg_call *call, const struct pg_result *res, const struct err *failed)
 {
 	struct store_function row;
 	struct err err = {0};
@@ -92,7 +92,7 @@ static void on_function(const struct call *call, const struct pg_result *res, co
 	((store_function_fn *)call->fn)(call->arg, found > 0 ? &row : NULL, found < 0 ? &err : NULL);
 }
 
-static void on_function_list(const struct call *call, const struct pg_result *res,
+static void on_function_list(const struct pg_call *call, const struct pg_result *res,
                              const struct err *failed)
 {
 	store_function_list_fn *fn = (store_function_list_fn *)call->fn;
@@ -109,7 +109,7 @@ static void on_function_list(const struct call *call, const struct pg_result *re
 	fn(call->arg, NULL, NULL);
 }
 
-static void on_runtime(const struct call *call, const struct pg_result *res, const struct err *failed)
+static void on_runtime(const struct pg_call *call, const struct pg_result *res, const struct err *failed)
 {
 	struct store_runtime row;
 	struct err err = {0};
@@ -117,7 +117,7 @@ static void on_runtime(const struct call *call, const struct pg_result *res, con
 	((store_runtime_fn *)call->fn)(call->arg, found > 0 ? &row : NULL, found < 0 ? &err : NULL);
 }
 
-static void on_key(const struct call *call, const struct pg_result *res, const struct err *failed)
+static void on_key(const struct pg_call *call, const struct pg_result *res, const struct err *failed)
 {
 	struct key_row row;
 	struct err err = {0};
@@ -127,7 +127,7 @@ static void on_key(const struct call *call, const struct pg_result *res, const s
 	((store_key_fn *)call->fn)(call->arg, found > 0 ? &row.key : NULL, found < 0 ? &err : NULL);
 }
 
-static void on_plain(const struct call *call, const struct pg_result *res, const struct err *failed)
+static void on_plain(const struct pg_call *call, const struct pg_result *res, const struct err *failed)
 {
 	(void)res;
 	if (call->fn)
@@ -162,7 +162,7 @@ int store_function_list(struct pg_pool *pool, const struct uuid *team_id, store_
 	pg_params_init(&params);
 	pg_param_uuid(&params, team_id);
 	return call_send(pool, NULL, QUERY_FUNCTION_LIST, PG_READ, &params, on_function_list,
-	                 (void (*)(void))fn, arg, err);
+	                 CALL(fn, arg), err);
 }
 
 int store_function_get(struct pg_pool *pool, const struct store_ref *ref, store_function_fn *fn,
@@ -171,7 +171,7 @@ int store_function_get(struct pg_pool *pool, const struct store_ref *ref, store_
 	struct pg_params params;
 	ref_params(&params, ref);
 	return call_send(pool, NULL, QUERY_FUNCTION_GET, PG_READ, &params, on_function,
-	                 (void (*)(void))fn, arg, err);
+	                 CALL(fn, arg), err);
 }
 
 static void autoscaling_param(struct pg_params *params, const struct store_function_change *change)
@@ -204,7 +204,7 @@ int store_function_update(struct pg_pool *pool, const struct store_ref *ref,
 	autoscaling_param(&params, change);
 	actor_params(&params, actor);
 	return call_send(pool, NULL, QUERY_FUNCTION_UPDATE, PG_WRITE, &params, on_function,
-	                 (void (*)(void))fn, arg, err);
+	                 CALL(fn, arg), err);
 }
 
 int store_function_delete(struct pg_pool *pool, const struct store_ref *ref,
@@ -215,7 +215,7 @@ int store_function_delete(struct pg_pool *pool, const struct store_ref *ref,
 	ref_params(&params, ref);
 	actor_params(&params, actor);
 	return call_send(pool, NULL, QUERY_FUNCTION_DELETE, PG_WRITE, &params, on_function,
-	                 (void (*)(void))fn, arg, err);
+	                 CALL(fn, arg), err);
 }
 
 int store_runtime_get(struct pg_pool *pool, const struct store_ref *ref, store_runtime_fn *fn,
@@ -224,7 +224,7 @@ int store_runtime_get(struct pg_pool *pool, const struct store_ref *ref, store_r
 	struct pg_params params;
 	ref_params(&params, ref);
 	return call_send(pool, NULL, QUERY_RUNTIME_GET, PG_READ, &params, on_runtime,
-	                 (void (*)(void))fn, arg, err);
+	                 CALL(fn, arg), err);
 }
 
 int store_runtime_clear(struct pg_pool *pool, enum store_clear how, const struct store_ref *ref,
@@ -240,7 +240,7 @@ int store_runtime_clear(struct pg_pool *pool, enum store_clear how, const struct
 	pg_param_text(&params, reasons[how]);
 	actor_params(&params, actor);
 	return call_send(pool, NULL, QUERY_RUNTIME_CLEAR, PG_WRITE, &params, on_runtime,
-	                 (void (*)(void))fn, arg, err);
+	                 CALL(fn, arg), err);
 }
 
 int store_key_find(struct pg_pool *pool, const uint8_t sha256[HASH_SIZE], store_key_fn *fn, void *arg,
@@ -251,8 +251,7 @@ int store_key_find(struct pg_pool *pool, const uint8_t sha256[HASH_SIZE], store_
 	num_hex(sha256, HASH_SIZE, hex);
 	pg_params_init(&params);
 	pg_param_text(&params, hex);
-	return call_send(pool, NULL, QUERY_KEY_FIND, PG_READ, &params, on_key, (void (*)(void))fn, arg,
-	                 err);
+	return call_send(pool, NULL, QUERY_KEY_FIND, PG_READ, &params, on_key, CALL(fn, arg), err);
 }
 
 int store_ping(struct pg_pool *pool, void (*fn)(void *arg, const struct err *err), void *arg,
@@ -260,14 +259,14 @@ int store_ping(struct pg_pool *pool, void (*fn)(void *arg, const struct err *err
 {
 	struct pg_params params;
 	pg_params_init(&params);
-	return call_send(pool, NULL, QUERY_PING, PG_READ, &params, on_plain, (void (*)(void))fn, arg, err);
+	return call_send(pool, NULL, QUERY_PING, PG_READ, &params, on_plain, CALL(fn, arg), err);
 }
 
 int store_wake_relays(struct pg_pool *pool, struct err *err)
 {
 	struct pg_params params;
 	pg_params_init(&params);
-	return call_send(pool, NULL, QUERY_WAKE_RELAYS, PG_WRITE, &params, on_plain, NULL, NULL, err);
+	return call_send(pool, NULL, QUERY_WAKE_RELAYS, PG_WRITE, &params, on_plain, CALL(NULL, NULL), err);
 }
 
 /* ---- hearing of changed keys ---- */
@@ -278,9 +277,9 @@ struct store_key_watch {
 	void *arg;
 };
 
-static void on_listening(void *arg, const struct pg_result *res, const struct err *err)
+static void on_listening(const struct pg_call *call, const struct pg_result *res, const struct err *err)
 {
-	struct store_key_watch *watch = arg;
+	struct store_key_watch *watch = call->arg;
 	(void)res;
 	if (!err)
 		watch->on_change(watch->arg);
@@ -291,7 +290,7 @@ static void on_watch_ready(void *arg)
 	struct store_key_watch *watch = arg;
 	struct err err = {0};
 	/* A failure to send is a connection that was lost again: it comes back here. */
-	(void)!pg_conn_send(watch->conn, QUERY_LISTEN_KEYS, PG_WRITE, NULL, on_listening, watch, &err);
+	(void)!pg_conn_send(watch->conn, QUERY_LISTEN_KEYS, PG_WRITE, NULL, on_listening, CALL(NULL, watch), &err);
 }
 
 static void on_key_notice(void *arg, const char *channel)

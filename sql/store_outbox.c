@@ -44,9 +44,10 @@ static void set_elected(struct store_outbox *outbox, bool elected)
 	outbox->opts.on_elected(outbox->opts.arg, elected);
 }
 
-static void on_election(void *arg, const struct pg_result *res, const struct err *failed)
+static void on_election(const struct pg_call *call, const struct pg_result *res,
+                        const struct err *failed)
 {
-	struct store_outbox *outbox = arg;
+	struct store_outbox *outbox = call->arg;
 	struct election_row row = {0};
 	struct err err = {0};
 	if (!failed && row_check(res, &election_shape, &err) == 0)
@@ -62,13 +63,13 @@ static void stand(void *arg)
 	struct store_outbox *outbox = arg;
 	struct err err = {0};
 	if (pg_conn_ready(outbox->conn) && !outbox->elected &&
-	    pg_conn_send(outbox->conn, QUERY_RELAY_ELECT, PG_WRITE, NULL, on_election, outbox, &err) < 0)
+	    pg_conn_send(outbox->conn, QUERY_RELAY_ELECT, PG_WRITE, NULL, on_election, CALL(NULL, outbox), &err) < 0)
 		loop_timer_set(outbox->loop, &outbox->election, ELECTION_RETRY_US);
 }
 
-static void on_listening(void *arg, const struct pg_result *res, const struct err *err)
+static void on_listening(const struct pg_call *call, const struct pg_result *res, const struct err *err)
 {
-	struct store_outbox *outbox = arg;
+	struct store_outbox *outbox = call->arg;
 	(void)res;
 	if (!err) /* notices may have been missed while nobody listened */
 		outbox->opts.on_wake(outbox->opts.arg);
@@ -78,7 +79,7 @@ static void on_ready(void *arg)
 {
 	struct store_outbox *outbox = arg;
 	struct err err = {0};
-	(void)!pg_conn_send(outbox->conn, QUERY_LISTEN_OUTBOX, PG_WRITE, NULL, on_listening, outbox, &err);
+	(void)!pg_conn_send(outbox->conn, QUERY_LISTEN_OUTBOX, PG_WRITE, NULL, on_listening, CALL(NULL, outbox), &err);
 	stand(outbox);
 }
 
@@ -125,7 +126,7 @@ void store_outbox_free(struct store_outbox *outbox)
 	free(outbox);
 }
 
-static void on_fetch(const struct call *call, const struct pg_result *res, const struct err *failed)
+static void on_fetch(const struct pg_call *call, const struct pg_result *res, const struct err *failed)
 {
 	store_outbox_fn *fn = (store_outbox_fn *)call->fn;
 	struct store_outbox_row row;
@@ -149,10 +150,10 @@ int store_outbox_fetch(struct store_outbox *outbox, int64_t after, int max, stor
 	pg_param_i64(&params, after);
 	pg_param_i64(&params, max);
 	return call_send(NULL, outbox->conn, QUERY_OUTBOX_FETCH, PG_READ, &params, on_fetch,
-	                 (void (*)(void))fn, arg, err);
+	                 CALL(fn, arg), err);
 }
 
-static void on_deleted(const struct call *call, const struct pg_result *res, const struct err *err)
+static void on_deleted(const struct pg_call *call, const struct pg_result *res, const struct err *err)
 {
 	(void)res;
 	((void (*)(void *, const struct err *))call->fn)(call->arg, err);
@@ -168,7 +169,7 @@ int store_outbox_delete(struct store_outbox *outbox, const int64_t *ids, int cou
 		pg_item_i64(&params, ids[i]);
 	pg_param_array_end(&params);
 	return call_send(NULL, outbox->conn, QUERY_OUTBOX_DELETE, PG_WRITE, &params, on_deleted,
-	                 (void (*)(void))fn, arg, err);
+	                 CALL(fn, arg), err);
 }
 
 bool store_outbox_healthy(const struct store_outbox *outbox, char why[128])

@@ -21,7 +21,7 @@ static const struct row_col doom_cols[] = {
 };
 static const struct row_shape doom_shape = {doom_cols, N_OF(doom_cols), sizeof(struct doom_row)};
 
-static void on_doom(const struct call *call, const struct pg_result *res, const struct err *failed)
+static void on_doom(const struct pg_call *call, const struct pg_result *res, const struct err *failed)
 {
 	store_doom_fn *fn = (store_doom_fn *)call->fn;
 	struct doom_row row = {0};
@@ -74,7 +74,7 @@ int store_doom(struct pg_pool *pool, const struct store_doom *items, int count, 
 	for (int i = 0; i < count; i++)
 		pg_item_text(&params, *items[i].traceparent ? items[i].traceparent : NULL);
 	pg_param_array_end(&params);
-	return call_send(pool, NULL, QUERY_DOOM, PG_WRITE, &params, on_doom, (void (*)(void))fn, arg, err);
+	return call_send(pool, NULL, QUERY_DOOM, PG_WRITE, &params, on_doom, CALL(fn, arg), err);
 }
 
 /* ---- claim ---- */
@@ -95,7 +95,7 @@ static const struct row_col claim_cols[] = {
 };
 static const struct row_shape claim_shape = {claim_cols, N_OF(claim_cols), sizeof(struct store_claimed)};
 
-static void on_claim(const struct call *call, const struct pg_result *res, const struct err *failed)
+static void on_claim(const struct pg_call *call, const struct pg_result *res, const struct err *failed)
 {
 	store_claim_fn *fn = (store_claim_fn *)call->fn;
 	struct store_claimed row = {0};
@@ -134,7 +134,7 @@ int store_claim(struct pg_pool *pool, const struct store_claim *claim, store_cla
 		pg_item_uuid(&params, &claim->skip_teams[i]);
 	pg_param_array_end(&params);
 	pg_param_i64(&params, claim->wait_ms);
-	return call_send(pool, NULL, QUERY_CLAIM, PG_WRITE, &params, on_claim, (void (*)(void))fn, arg, err);
+	return call_send(pool, NULL, QUERY_CLAIM, PG_WRITE, &params, on_claim, CALL(fn, arg), err);
 }
 
 /* ---- record ---- */
@@ -149,7 +149,7 @@ static const struct row_col record_cols[] = {
 };
 static const struct row_shape record_shape = {record_cols, N_OF(record_cols), sizeof(struct record_row)};
 
-static void on_record(const struct call *call, const struct pg_result *res, const struct err *failed)
+static void on_record(const struct pg_call *call, const struct pg_result *res, const struct err *failed)
 {
 	store_record_fn *fn = (store_record_fn *)call->fn;
 	struct record_row row;
@@ -202,7 +202,7 @@ int store_record(struct pg_pool *pool, const struct store_outcome *outcomes, int
 		pg_param_array_end(&params);
 	}
 	pg_param_i64(&params, max_attempts);
-	return call_send(pool, NULL, QUERY_RECORD, PG_WRITE, &params, on_record, (void (*)(void))fn, arg, err);
+	return call_send(pool, NULL, QUERY_RECORD, PG_WRITE, &params, on_record, CALL(fn, arg), err);
 }
 
 /* ---- health ---- */
@@ -216,7 +216,7 @@ static const struct row_col health_cols[] = {
 };
 static const struct row_shape health_shape = {health_cols, N_OF(health_cols), sizeof(struct store_health)};
 
-static void on_health(const struct call *call, const struct pg_result *res, const struct err *failed)
+static void on_health(const struct pg_call *call, const struct pg_result *res, const struct err *failed)
 {
 	void (*fn)(void *, const struct store_health *, const struct err *) =
 	    (void (*)(void *, const struct store_health *, const struct err *))call->fn;
@@ -235,6 +235,5 @@ int store_health(struct pg_pool *pool,
 {
 	struct pg_params params;
 	pg_params_init(&params);
-	return call_send(pool, NULL, QUERY_WORKER_HEALTH, PG_READ, &params, on_health, (void (*)(void))fn,
-	                 arg, err);
+	return call_send(pool, NULL, QUERY_WORKER_HEALTH, PG_READ, &params, on_health, CALL(fn, arg), err);
 }
