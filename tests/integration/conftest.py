@@ -1,0 +1,57 @@
+"""One stack for all integration tests; a deployment of Sandsweep for each."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from tests.support.house import BUILD, Api, House  # noqa: E402
+from tests.support.sim import Sim  # noqa: E402
+from tests.support.stack import Stack  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    kind = os.environ.get("SANDSWEEP_TEST_KAFKA", "real")
+    with Stack(kafka=kind, environ={"STACK_BUILD": str(BUILD)}) as running:  # type: ignore[arg-type]
+        house = House(running, tmp_path_factory.mktemp("setup"))
+        house.run("migrate", "up")
+        house.run("-o", "kafka.partitions=4", "topics", "create")
+        yield running
+
+
+@pytest.fixture(scope="session")
+def _shared_house(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    house = House(stack, tmp_path_factory.mktemp("house"))
+    yield house
+    house.stop()
+
+
+@pytest.fixture
+def house(stack: Stack, tmp_path: Path) -> Iterator[House]:
+    """A deployment of this test's own; its processes end with the test."""
+    house = House(stack, tmp_path)
+    yield house
+    house.stop()
+
+
+@pytest.fixture(scope="session")
+def api(_shared_house: House) -> Api:
+    """One running front for all tests that only need one."""
+    return _shared_house.api()
+
+
+@pytest.fixture
+def sim(stack: Stack) -> Iterator[Sim]:
+    """The platform, empty and well-behaved at the start of the test."""
+    env = stack.env
+    sim = Sim(env["SIM_CONTROL_URL"], env["SIM_URL"], env["SIM_TOKEN"])
+    sim.reset()
+    yield sim
+    sim.clear_faults()
