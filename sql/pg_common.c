@@ -71,11 +71,14 @@ int pg_result_err(struct err *err, const PGresult *res, const PGconn *conn, cons
 void pg_conninfo(const struct pg_config *config, char scratch[PG_SCRATCH_SIZE],
                  const char *ret_keys[PG_CONNINFO_MAX], const char *ret_values[PG_CONNINFO_MAX])
 {
-	/* connect_timeout is whole seconds and at least 2 for libpq; our loop has its own, finer one. */
+	/* connect_timeout is whole seconds and at least 2 for libpq; our loop has its own, finer one.
+	 * A plan must not depend on statistics that a growing queue has outrun: every statement here is
+	 * an index look-up, whatever the planner last knew of the size of a table. */
 	char *options = scratch, *timeout = scratch + PG_SCRATCH_SIZE / 2;
 	(void)snprintf(options, PG_SCRATCH_SIZE / 2,
-	               "-c statement_timeout=%lld -c lock_timeout=%lld -c "
-	               "idle_in_transaction_session_timeout=60000",
+	               "-c statement_timeout=%lld -c lock_timeout=%lld "
+	               "-c idle_in_transaction_session_timeout=60000 "
+	               "-c enable_seqscan=off -c jit=off",
 	               (long long)config->query_timeout_ms, (long long)config->query_timeout_ms);
 	(void)snprintf(timeout, PG_SCRATCH_SIZE / 2, "%lld",
 	               (long long)((config->connect_timeout_ms + 999) / 1000));

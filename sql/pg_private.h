@@ -26,7 +26,7 @@ int pg_result_err(struct err *err, const PGresult *res, const PGconn *conn, cons
 
 /* The connection parameters: the DSN with our own settings behind it. `ret_*` have `PG_CONNINFO_MAX`
  * places; texts are borrowed from config and from `scratch`. */
-enum { PG_CONNINFO_MAX = 8, PG_SCRATCH_SIZE = 256 };
+enum { PG_CONNINFO_MAX = 8, PG_SCRATCH_SIZE = 512 };
 void pg_conninfo(const struct pg_config *config, char scratch[PG_SCRATCH_SIZE],
                  const char *ret_keys[PG_CONNINFO_MAX], const char *ret_values[PG_CONNINFO_MAX]);
 

@@ -2,6 +2,8 @@
 -- what is in use now (S1, S2), with the evidence written down.
 -- The revision of every row is locked against a mapping being set; one that is being changed at
 -- this moment leaves its rows for the next round. So nothing here ever waits.
+-- (The mounts are counted and the function is a scalar, where EXISTS and a join would be shorter: for
+-- those the planner walks a whole table in the hope of an early match.)
 -- $1 the worker's name, $2 lease in ms, $3 most rows, $4 most teams looked at, $5 most rows of one team,
 -- $6 look at teams after this one, $7 teams to pass over (uuid array),
 -- $8 ms until a row that waits for another is looked at again
@@ -41,20 +43,22 @@ WITH RECURSIVE teams (team_id, n) AS (
                WHEN EXISTS (SELECT FROM shared_gateway.functions_revisions r
                             WHERE r.source_sandbox_id = d.resource_id) THEN 'source_sandbox' END
            WHEN 'volume' THEN CASE
-               WHEN EXISTS (SELECT FROM shared_gateway.functions_revisions r
-                            JOIN shared_gateway.functions f ON f.id = r.function_id
-                            WHERE f.deleted_at IS NULL AND r.restore_mounts @>
-                                  jsonb_build_array(jsonb_build_object('sandboxvolume_id', d.resource_id)))
+               WHEN (SELECT count(*) FROM shared_gateway.functions_revisions r
+                     WHERE r.restore_mounts @>
+                           jsonb_build_array(jsonb_build_object('sandboxvolume_id', d.resource_id))
+                       AND (SELECT f.deleted_at IS NULL FROM shared_gateway.functions f
+                            WHERE f.id = r.function_id)) > 0
                    THEN 'referenced'
-               WHEN EXISTS (SELECT FROM shared_gateway.functions_revisions r
-                            WHERE r.restore_mounts @>
-                                  jsonb_build_array(jsonb_build_object('source_sandboxvolume_id', d.resource_id)))
+               WHEN (SELECT count(*) FROM shared_gateway.functions_revisions r
+                     WHERE r.restore_mounts @>
+                           jsonb_build_array(jsonb_build_object('source_sandboxvolume_id', d.resource_id))) > 0
                    THEN 'source_volume' END
            ELSE CASE
-               WHEN EXISTS (SELECT FROM shared_gateway.functions_revisions r
-                            JOIN shared_gateway.functions f ON f.id = r.function_id
-                            WHERE f.deleted_at IS NULL AND r.restore_mounts @>
-                                  jsonb_build_array(jsonb_build_object('snapshot_id', d.resource_id)))
+               WHEN (SELECT count(*) FROM shared_gateway.functions_revisions r
+                     WHERE r.restore_mounts @>
+                           jsonb_build_array(jsonb_build_object('snapshot_id', d.resource_id))
+                       AND (SELECT f.deleted_at IS NULL FROM shared_gateway.functions f
+                            WHERE f.id = r.function_id)) > 0
                    THEN 'referenced' END
            END AS refusal,
            d.kind <> 'sandbox' AND (

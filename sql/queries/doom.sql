@@ -8,7 +8,7 @@ WITH events AS (
                            $7::text[]) WITH ORDINALITY
         AS e (event_id, scope, team_id, function_id, revision_id, sandbox_id, traceparent, at)
 ), judged AS (
-    SELECT e.at, o.id AS row_id,
+    SELECT e.*, o.id AS row_id,
            CASE WHEN o.id IS NULL THEN 'unknown_resource'
                 WHEN (o.team_id, o.function_id, o.revision_id)
                      <> (e.team_id, e.function_id, e.revision_id) THEN 'not_owner'
@@ -18,10 +18,11 @@ WITH events AS (
     LEFT JOIN sandsweep.owned_resources o ON o.kind = 'sandbox' AND o.resource_id = e.sandbox_id
     WHERE e.scope = 'sandbox'
     UNION ALL
-    SELECT e.at, NULL,
+    SELECT e.*, NULL,
            CASE WHEN f.id IS NULL AND NOT EXISTS (
                     SELECT FROM sandsweep.owned_resources o
-                    WHERE o.function_id = e.function_id AND o.team_id = e.team_id) THEN 'unknown_function'
+                    WHERE o.function_id = e.function_id AND o.team_id = e.team_id
+                      AND o.state <> 'gone') THEN 'unknown_function'
                 WHEN f.team_id <> e.team_id THEN 'not_owner'
                 WHEN e.scope = 'deleted' AND f.id IS NOT NULL AND f.deleted_at IS NULL THEN 'not_deleted'
                 ELSE '' END
@@ -29,29 +30,32 @@ WITH events AS (
     LEFT JOIN shared_gateway.functions f ON f.id = e.function_id
     WHERE e.scope <> 'sandbox'
 ), named AS (
-    SELECT j.row_id AS id, j.at FROM judged j WHERE j.refusal = '' AND j.row_id IS NOT NULL
-    UNION ALL
-    SELECT o.id, j.at
+    SELECT j.row_id, j.event_id, j.scope, j.traceparent, j.at
     FROM judged j
-    JOIN events e ON e.at = j.at AND e.scope <> 'sandbox'
-    JOIN sandsweep.owned_resources o ON o.function_id = e.function_id AND o.team_id = e.team_id
-    WHERE j.refusal = '' AND o.state = 'released' AND (e.scope = 'deleted' OR o.kind = 'sandbox')
+    WHERE j.refusal = '' AND j.scope = 'sandbox'
+    UNION ALL
+    SELECT o.id, j.event_id, j.scope, j.traceparent, j.at
+    FROM judged j
+    JOIN sandsweep.owned_resources o ON o.function_id = j.function_id AND o.team_id = j.team_id
+    WHERE j.refusal = '' AND j.scope <> 'sandbox' AND o.state = 'released'
+      AND (j.scope = 'deleted' OR o.kind = 'sandbox')
 ), locked AS (
     -- In the order of id, so that two batches that name the same rows wait instead of deadlocking.
-    SELECT o.id FROM sandsweep.owned_resources o
-    WHERE o.id IN (SELECT id FROM named) AND o.state = 'released'
+    SELECT o.id, n.event_id, n.scope, n.traceparent
+    FROM (SELECT DISTINCT ON (row_id) * FROM named ORDER BY row_id, at) n
+    JOIN sandsweep.owned_resources o ON o.id = n.row_id
+    WHERE o.state = 'released'
     ORDER BY o.id
-    FOR NO KEY UPDATE
+    FOR NO KEY UPDATE OF o
 ), doomed AS (
     UPDATE sandsweep.owned_resources o
-    SET state = 'doomed', doomed_at = clock_timestamp(), due_at = now(), event_id = e.event_id,
-        traceparent = e.traceparent,
-        doom_reason = 'event:' || CASE e.scope WHEN 'sandbox' THEN 'runtime' ELSE 'function_' || e.scope END
+    SET state = 'doomed', doomed_at = clock_timestamp(), due_at = now(), event_id = l.event_id,
+        traceparent = l.traceparent,
+        doom_reason = CASE l.scope WHEN 'sandbox' THEN 'event:runtime'
+                                   ELSE 'event:function_' || l.scope END
     FROM locked l
-    JOIN (SELECT id, min(at) AS at FROM named GROUP BY id) n ON n.id = l.id
-    JOIN events e ON e.at = n.at
     WHERE o.id = l.id
-    RETURNING n.at
+    RETURNING o.id
 )
 SELECT j.at, j.refusal, (SELECT count(*) FROM doomed) AS doomed
 FROM judged j

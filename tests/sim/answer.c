@@ -59,8 +59,7 @@ void answer_plain(struct sim *sim, int status, const char *retry_after, struct a
 	(void)buf_char(body, '}');
 }
 
-void answer_refusal(struct sim *sim, enum world_answer why, const char *message,
-                    struct answer *ret)
+void answer_refusal(struct sim *sim, enum world_answer why, const char *message, struct answer *ret)
 {
 	switch (why) {
 	case WORLD_NOT_FOUND: answer_error(sim, 404, "not_found", message, ret); return;

@@ -39,12 +39,12 @@ struct seed_volume {
 	bool owned, has;
 };
 static const struct json_field volume_fields[] = {
-    REQUIRED_TEXT(seed_volume, id),
-    REQUIRED_TEXT(seed_volume, team_id),
-    TEXT(seed_volume, access_mode),
-    TEXT(seed_volume, source_volume_id),
-    NUMBER(seed_volume, age_s, AGE_MAX_S),
-    PART(seed_volume, owned, JSON_KIND_BOOL),
+	REQUIRED_TEXT(seed_volume, id),
+	REQUIRED_TEXT(seed_volume, team_id),
+	TEXT(seed_volume, access_mode),
+	TEXT(seed_volume, source_volume_id),
+	NUMBER(seed_volume, age_s, AGE_MAX_S),
+	PART(seed_volume, owned, JSON_KIND_BOOL),
 };
 
 static int seed_volume(struct sim *sim, json_t *json, struct err *err)
@@ -78,15 +78,15 @@ struct seed_sandbox {
 	bool has;
 };
 static const struct json_field sandbox_fields[] = {
-    REQUIRED_TEXT(seed_sandbox, id),
-    REQUIRED_TEXT(seed_sandbox, team_id),
-    TEXT(seed_sandbox, template_id),
-    TEXT(seed_sandbox, cluster_id),
-    TEXT(seed_sandbox, status),
-    NUMBER(seed_sandbox, age_s, AGE_MAX_S),
-    PART(seed_sandbox, mounts, JSON_KIND_ARR),
-    PART(seed_sandbox, env, JSON_KIND_OBJ),
-    PART(seed_sandbox, services, JSON_KIND_ARR),
+	REQUIRED_TEXT(seed_sandbox, id),
+	REQUIRED_TEXT(seed_sandbox, team_id),
+	TEXT(seed_sandbox, template_id),
+	TEXT(seed_sandbox, cluster_id),
+	TEXT(seed_sandbox, status),
+	NUMBER(seed_sandbox, age_s, AGE_MAX_S),
+	PART(seed_sandbox, mounts, JSON_KIND_ARR),
+	PART(seed_sandbox, env, JSON_KIND_OBJ),
+	PART(seed_sandbox, services, JSON_KIND_ARR),
 };
 
 struct seed_mount {
@@ -94,8 +94,9 @@ struct seed_mount {
 	bool has;
 };
 static const struct json_field mount_fields[] = {
-    REQUIRED_TEXT(seed_mount, sandboxvolume_id),
-    {"mount_point", JSON_KIND_STR, offsetof(struct seed_mount, mount_point), JSON_REQUIRED, 1, 1024},
+	REQUIRED_TEXT(seed_mount, sandboxvolume_id),
+	{"mount_point", JSON_KIND_STR, offsetof(struct seed_mount, mount_point), JSON_REQUIRED, 1,
+	 1024},
 };
 
 static int read_mounts(struct world *world, json_t *array, struct sandbox_mount *mounts,
@@ -115,7 +116,7 @@ static int read_mounts(struct world *world, json_t *array, struct sandbox_mount 
 			return err_set(err, ERR_REJECT, "bad_json", "too many mounts");
 		/* The point is only read until the world has its copy. */
 		mounts[spec->mount_count++] = (struct sandbox_mount){
-		    .volume = volume, .point = (char *)(uintptr_t)in.mount_point};
+			.volume = volume, .point = (char *)(uintptr_t)in.mount_point};
 	}
 	return 0;
 }
@@ -128,7 +129,7 @@ static char *services_text(const struct seed_sandbox *in)
 	if (!in->env)
 		return NULL;
 	json_t *services AUTO(json_drop) =
-	    json_pack("[{s:s, s:i, s:{s:b}, s:{s:s, s:[s], s:O}}]", "id", "main", "port", 8080,
+		json_pack("[{s:s, s:i, s:{s:b}, s:{s:s, s:[s], s:O}}]", "id", "main", "port", 8080,
 	              "ingress", "public", 0, "runtime", "type", "cmd", "command", "serve",
 	              "env_vars", in->env);
 	return services ? json_text(services) : NULL;
@@ -178,10 +179,10 @@ struct seed_snapshot {
 	bool has;
 };
 static const struct json_field snapshot_fields[] = {
-    REQUIRED_TEXT(seed_snapshot, id),
-    REQUIRED_TEXT(seed_snapshot, volume_id),
-    TEXT(seed_snapshot, team_id),
-    TEXT(seed_snapshot, name),
+	REQUIRED_TEXT(seed_snapshot, id),
+	REQUIRED_TEXT(seed_snapshot, volume_id),
+	TEXT(seed_snapshot, team_id),
+	TEXT(seed_snapshot, name),
 };
 
 static int seed_snapshot(struct sim *sim, json_t *json, struct err *err)
@@ -212,9 +213,9 @@ struct seed_json {
 	bool has;
 };
 static const struct json_field seed_fields[] = {
-    PART(seed_json, volumes, JSON_KIND_ARR),
-    PART(seed_json, sandboxes, JSON_KIND_ARR),
-    PART(seed_json, snapshots, JSON_KIND_ARR),
+	PART(seed_json, volumes, JSON_KIND_ARR),
+	PART(seed_json, sandboxes, JSON_KIND_ARR),
+	PART(seed_json, snapshots, JSON_KIND_ARR),
 };
 
 static int seed_all(struct sim *sim, json_t *array,
@@ -235,9 +236,9 @@ int control_seed(struct sim *sim, const struct http_req *req, json_t *json, stru
 	(void)req;
 	struct seed_json in = {0};
 	if (json_decode(json, seed_fields, N_OF(seed_fields), &in, err) < 0 ||
-	    seed_all(sim, in.volumes, seed_volume, err) < 0 ||
-	    seed_all(sim, in.sandboxes, seed_sandbox, err) < 0 ||
-	    seed_all(sim, in.snapshots, seed_snapshot, err) < 0)
+		seed_all(sim, in.volumes, seed_volume, err) < 0 ||
+		seed_all(sim, in.sandboxes, seed_sandbox, err) < 0 ||
+		seed_all(sim, in.snapshots, seed_snapshot, err) < 0)
 		return -1;
 	(void)buf_printf(&sim->body, "{\"volumes\":%zu,\"sandboxes\":%zu,\"snapshots\":%zu}",
 	                 json_array_size(in.volumes), json_array_size(in.sandboxes),
@@ -251,12 +252,12 @@ struct range_json {
 	bool has;
 };
 static const struct json_field range_fields[] = {
-    REQUIRED_TEXT(range_json, team_id),
-    REQUIRED_TEXT(range_json, prefix),
-    TEXT(range_json, template_id),
-    NUMBER(range_json, from, 99999999),
-    {"count", JSON_KIND_I64, offsetof(struct range_json, count), JSON_REQUIRED, 0, RANGE_MAX},
-    NUMBER(range_json, age_s, AGE_MAX_S),
+	REQUIRED_TEXT(range_json, team_id),
+	REQUIRED_TEXT(range_json, prefix),
+	TEXT(range_json, template_id),
+	NUMBER(range_json, from, 99999999),
+	{"count", JSON_KIND_I64, offsetof(struct range_json, count), JSON_REQUIRED, 0, RANGE_MAX},
+	NUMBER(range_json, age_s, AGE_MAX_S),
 };
 
 /* prefix%08d */
@@ -277,7 +278,7 @@ int control_seed_range(struct sim *sim, const struct http_req *req, json_t *json
 	if (json_decode(json, range_fields, N_OF(range_fields), &in, err) < 0)
 		return -1;
 	struct sandbox_spec spec = {
-	    .id = id, .cluster = IDS_NONE, .created_us = world->wall_us - in.age_s * 1000000};
+		.id = id, .cluster = IDS_NONE, .created_us = world->wall_us - in.age_s * 1000000};
 	spec.template = ids_add(&world->templates, in.template_id, strlen(in.template_id));
 	if (add_team(world, in.team_id, &spec.team, err) < 0)
 		return -1;
@@ -297,8 +298,8 @@ struct remove_json {
 	const char *kind, *id;
 };
 static const struct json_field remove_fields[] = {
-    REQUIRED_TEXT(remove_json, kind),
-    REQUIRED_TEXT(remove_json, id),
+	REQUIRED_TEXT(remove_json, kind),
+	REQUIRED_TEXT(remove_json, id),
 };
 
 int control_remove(struct sim *sim, const struct http_req *req, json_t *json, struct err *err)

@@ -114,7 +114,8 @@ static bool wanted(const struct world *world, enum kind kind, uint32_t slot,
                    const struct state_query *query)
 {
 	struct common common = common_of(world, kind, slot);
-	if (common.presence == PRESENCE_NEVER || (query->team != IDS_NONE && query->team != common.team))
+	if (common.presence == PRESENCE_NEVER ||
+	    (query->team != IDS_NONE && query->team != common.team))
 		return false;
 	return query->all || common.presence != PRESENCE_GONE;
 }
@@ -150,7 +151,7 @@ int control_state(struct sim *sim, const struct http_req *req, json_t *json, str
 	if (kind == KIND_COUNT)
 		return err_set(err, ERR_REJECT, "bad_query", "kind must be sandbox, volume or snapshot");
 	if (control_number(req, "after", 0, &query.after, err) < 0 ||
-	    control_number(req, "limit", LIMIT_DEFAULT, &query.limit, err) < 0)
+		control_number(req, "limit", LIMIT_DEFAULT, &query.limit, err) < 0)
 		return -1;
 	if (id)
 		write_by_id(world, kind, id, &sim->body);

@@ -104,7 +104,7 @@ static void answer_status(struct exchange *exchange)
 		             &answer);
 	if (fault->retry_after[0])
 		answer.headers[answer.header_count++] =
-		    (struct http_header){"Retry-After", fault->retry_after};
+			(struct http_header){"Retry-After", fault->retry_after};
 	reply(exchange, &answer);
 }
 

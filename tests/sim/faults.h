@@ -1,4 +1,4 @@
-/* What goes wrong on purpose: a short list of rules, tried in order, the first that applies wins. */
+/* Faults on purpose: a short list of rules, tried in order; the first that applies wins. */
 #ifndef SIM_FAULTS_H
 #define SIM_FAULTS_H
 

@@ -63,7 +63,8 @@ static int reserve(struct journal *journal)
 		return 0;
 	if (journal->chunk_count == journal->chunk_cap) {
 		size_t cap = journal->chunk_cap ? journal->chunk_cap * 2 : 16;
-		struct journal_entry **chunks = realloc(journal->chunks, cap * sizeof(struct journal_entry *));
+		struct journal_entry **chunks =
+			realloc(journal->chunks, cap * sizeof(struct journal_entry *));
 		if (!chunks)
 			return -1;
 		journal->chunks = chunks;

@@ -20,7 +20,7 @@ static bool shows(const struct world *world, const struct sandbox *sandbox,
 	if (query->status && strcmp(query->status, world_status(world, sandbox)) != 0)
 		return false;
 	if (query->template &&
-	    strcmp(query->template, ids_text(&world->templates, sandbox->template)) != 0)
+		strcmp(query->template, ids_text(&world->templates, sandbox->template)) != 0)
 		return false;
 	return query->paused == LISTING_ANY || sandbox->paused == (query->paused == LISTING_PAUSED);
 }

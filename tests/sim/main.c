@@ -14,13 +14,14 @@
 #include "exchange.h"
 
 static const char usage[] =
-    "usage: sandsweep-sim --listen HOST:PORT --control HOST:PORT --token TOKEN [--ready-file FILE]\n"
-    "Port 0: the kernel picks one. FILE gets \"URL CONTROL_URL\\n\" once both ports listen.\n";
+	"usage: sandsweep-sim --listen HOST:PORT --control HOST:PORT --token TOKEN\n"
+	"                     [--ready-file FILE]\n"
+	"Port 0: the kernel picks one. FILE gets \"URL CONTROL_URL\\n\" once both ports listen.\n";
 
 enum {
 	PUBLIC_BODY_MAX = 4 << 20,
 	CONTROL_BODY_MAX = 512 << 20,
-	HEADER_MAX = 32 << 10,
+	HEADER_MAX = 4 << 10, /* small: the server clears twice as much for every request */
 	CONNS_MAX = 60000,
 	IDLE_MS = 3600000,
 	REQUEST_MS = 600000,

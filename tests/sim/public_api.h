@@ -13,9 +13,9 @@ void public_answer(struct exchange *exchange, struct answer *ret);
  * in the world has that team. */
 typedef void public_handler(struct exchange *exchange, uint32_t team, struct answer *ret);
 public_handler public_sandbox_list, public_sandbox_get, public_sandbox_claim,
-    public_sandbox_delete, public_sandbox_pause, public_sandbox_resume;
+	public_sandbox_delete, public_sandbox_pause, public_sandbox_resume;
 public_handler public_volume_list, public_volume_get, public_volume_create, public_volume_fork,
-    public_volume_delete, public_snapshot_create, public_snapshot_delete;
+	public_volume_delete, public_snapshot_create, public_snapshot_delete;
 
 /* The request's body as a JSON object, or NULL after answering 400. The caller drops it.
  * `empty_is_fine`: no body is {}. */

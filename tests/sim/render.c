@@ -28,20 +28,22 @@ static void field(struct buf *out, const char *key, const char *value)
 	(void)buf_char(out, '"');
 }
 
-static void date_field(struct buf *out, const char *key, int64_t wall_us)
+static void date_fields(struct buf *out, int64_t wall_us, const char *first, const char *second)
 {
 	char date[CLOCK_RFC3339_SIZE];
 	clock_rfc3339(wall_us, date);
-	field(out, key, date);
+	field(out, first, date);
+	if (second)
+		field(out, second, date);
 }
 
 void render_power_state(const struct sandbox *sandbox, struct buf *out)
 {
 	static const char *const states[] = {
-	    "{\"desired\":\"active\",\"desired_generation\":1,\"observed\":\"active\","
-	    "\"observed_generation\":1,\"phase\":\"stable\"}",
-	    "{\"desired\":\"paused\",\"desired_generation\":2,\"observed\":\"paused\","
-	    "\"observed_generation\":2,\"phase\":\"stable\"}"};
+		"{\"desired\":\"active\",\"desired_generation\":1,\"observed\":\"active\","
+		"\"observed_generation\":1,\"phase\":\"stable\"}",
+		"{\"desired\":\"paused\",\"desired_generation\":2,\"observed\":\"paused\","
+		"\"observed_generation\":2,\"phase\":\"stable\"}"};
 	(void)buf_str(out, states[sandbox->paused]);
 }
 
@@ -53,7 +55,6 @@ static void status_fields(const struct world *world, const struct sandbox *sandb
 	(void)buf_str(out, ",\"power_state\":");
 	render_power_state(sandbox, out);
 	(void)buf_str(out, ",\"expires_at\":" NEVER ",\"hard_expires_at\":" NEVER);
-	date_field(out, ",\"created_at\":\"", sandbox->created_us);
 }
 
 void render_summary(const struct world *world, uint32_t slot, struct buf *out)
@@ -62,6 +63,7 @@ void render_summary(const struct world *world, uint32_t slot, struct buf *out)
 	field(out, "{\"id\":\"", ids_text(&world->sandbox_ids, slot));
 	field(out, ",\"template_id\":\"", ids_text(&world->templates, sandbox->template));
 	status_fields(world, sandbox, out);
+	date_fields(out, sandbox->created_us, ",\"created_at\":\"", NULL);
 	if (sandbox->cluster != IDS_NONE)
 		field(out, ",\"cluster_id\":\"", ids_text(&world->clusters, sandbox->cluster));
 	(void)buf_char(out, '}');
@@ -95,7 +97,7 @@ void render_sandbox(const struct world *world, uint32_t slot, struct buf *out)
 	field(out, ",\"team_id\":\"", ids_text(&world->teams, sandbox->team));
 	(void)buf_str(out, ",\"user_id\":\"" USER_ID "\",\"auto_resume\":true");
 	status_fields(world, sandbox, out);
-	date_field(out, ",\"claimed_at\":\"", sandbox->created_us);
+	date_fields(out, sandbox->created_us, ",\"created_at\":\"", ",\"claimed_at\":\"");
 	field(out, ",\"pod_name\":\"pod-", id);
 	if (detail && detail->services) {
 		(void)buf_str(out, ",\"services\":");
@@ -115,8 +117,7 @@ void render_volume(const struct world *world, uint32_t slot, struct buf *out)
 	field(out, ",\"team_id\":\"", ids_text(&world->teams, volume->team));
 	(void)buf_str(out, ",\"user_id\":\"" USER_ID "\"");
 	field(out, ",\"access_mode\":\"", access_name(volume->access));
-	date_field(out, ",\"created_at\":\"", volume->created_us);
-	date_field(out, ",\"updated_at\":\"", volume->created_us);
+	date_fields(out, volume->created_us, ",\"created_at\":\"", ",\"updated_at\":\"");
 	if (volume->source != IDS_NONE)
 		field(out, ",\"source_volume_id\":\"", ids_text(&world->volume_ids, volume->source));
 	(void)buf_printf(out, ",\"default_posix_uid\":%lld,\"default_posix_gid\":%lld}",
@@ -133,7 +134,7 @@ void render_snapshot(const struct world *world, uint32_t slot, struct buf *out)
 	(void)buf_str(out, ",\"description\":");
 	render_text(snapshot->description, out);
 	(void)buf_str(out, ",\"size_bytes\":0");
-	date_field(out, ",\"created_at\":\"", snapshot->created_us);
+	date_fields(out, snapshot->created_us, ",\"created_at\":\"", NULL);
 	(void)buf_char(out, '}');
 }
 

