@@ -73,17 +73,17 @@ static void test_numbers(void **state)
 		double value;
 		const char *text;
 	} cases[] = {
-		{0, "0"},
-		{-0.0, "0"},
-		{0.1, "0.1"},
-		{1.0 / 3, "0.33333333333333331"},
-		{1e15, "1000000000000000"},
-		{9007199254740991.0, "9007199254740991"},
-		{1e300, "1e+300"},
-		{-2.5, "-2.5"},
-		{NAN, "NaN"},
-		{INFINITY, "+Inf"},
-		{-INFINITY, "-Inf"},
+	    {0, "0"},
+	    {-0.0, "0"},
+	    {0.1, "0.1"},
+	    {1.0 / 3, "0.33333333333333331"},
+	    {1e15, "1000000000000000"},
+	    {9007199254740991.0, "9007199254740991"},
+	    {1e300, "1e+300"},
+	    {-2.5, "-2.5"},
+	    {NAN, "NaN"},
+	    {INFINITY, "+Inf"},
+	    {-INFINITY, "-Inf"},
 	};
 	struct metric *g = metrics_gauge(*state, "g", NULL, "G.");
 	for (size_t i = 0; i < N_OF(cases); i++) {
@@ -186,13 +186,13 @@ static void test_buffer_too_small(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_text, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(test_numbers, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(test_counter_never_goes_down, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(test_histogram, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(test_histogram_without_labels, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(test_bound, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(test_buffer_too_small, set_up, tear_down),
+	    cmocka_unit_test_setup_teardown(test_text, set_up, tear_down),
+	    cmocka_unit_test_setup_teardown(test_numbers, set_up, tear_down),
+	    cmocka_unit_test_setup_teardown(test_counter_never_goes_down, set_up, tear_down),
+	    cmocka_unit_test_setup_teardown(test_histogram, set_up, tear_down),
+	    cmocka_unit_test_setup_teardown(test_histogram_without_labels, set_up, tear_down),
+	    cmocka_unit_test_setup_teardown(test_bound, set_up, tear_down),
+	    cmocka_unit_test_setup_teardown(test_buffer_too_small, set_up, tear_down),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

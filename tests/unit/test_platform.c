@@ -374,13 +374,15 @@ static const struct {
     {PLATFORM_VOLUME_DELETE, NULL, "v_1.2~3", "DELETE /api/v1/sandboxvolumes/v_1.2~3 "},
     {PLATFORM_VOLUME_GET, NULL, "v", "GET /api/v1/sandboxvolumes/v "},
     {PLATFORM_SNAPSHOT_DELETE, "v", "s", "DELETE /api/v1/sandboxvolumes/v/snapshots/s "},
-    {PLATFORM_SNAPSHOT_DELETE, "a/b", "c?d", "DELETE /api/v1/sandboxvolumes/a%2Fb/snapshots/c%3Fd "},
+    {PLATFORM_SNAPSHOT_DELETE, "a/b", "c?d",
+     "DELETE /api/v1/sandboxvolumes/a%2Fb/snapshots/c%3Fd "},
     {PLATFORM_VOLUME_DELETE, NULL, "v?force=true",
      "DELETE /api/v1/sandboxvolumes/v%3Fforce%3Dtrue "},
     {PLATFORM_SANDBOX_DELETE, NULL, "../x", "DELETE /api/v1/sandboxes/..%2Fx "},
     {PLATFORM_SANDBOX_DELETE, NULL, "...", "DELETE /api/v1/sandboxes/... "},
     {PLATFORM_SANDBOX_DELETE, NULL, "%2e%2e", "DELETE /api/v1/sandboxes/%252e%252e "},
-    {PLATFORM_SANDBOX_DELETE, NULL, "a b#c\r\nX: y", "DELETE /api/v1/sandboxes/a%20b%23c%0D%0AX%3A%20y "},
+    {PLATFORM_SANDBOX_DELETE, NULL, "a b#c\r\nX: y",
+     "DELETE /api/v1/sandboxes/a%20b%23c%0D%0AX%3A%20y "},
     {PLATFORM_SANDBOX_DELETE, NULL, "\xc3\xa9{}[]", "DELETE /api/v1/sandboxes/%C3%A9%7B%7D%5B%5D "},
 };
 

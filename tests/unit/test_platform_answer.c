@@ -202,7 +202,8 @@ static const struct {
     {"line ends", "a\r\nb\tc", "a  b c"},
     {"an escape sequence", "\x1b[31mred\x7f", " [31mred "},
     {"C1 controls", "a\xc2\x85z\xc2\xa0.", "a z\xc2\xa0."},
-    {"UTF-8", "gel\xc3\xb6scht \xe2\x82\xac \xf0\x9f\x98\x80", "gel\xc3\xb6scht \xe2\x82\xac \xf0\x9f\x98\x80"},
+    {"UTF-8", "gel\xc3\xb6scht \xe2\x82\xac \xf0\x9f\x98\x80",
+     "gel\xc3\xb6scht \xe2\x82\xac \xf0\x9f\x98\x80"},
     {"no UTF-8", "a\xff\xc3", "a??"},
     {"too long a form", "\xc0\xaf\xe0\x80\xaf", "?????"},
     {"a surrogate", "\xed\xa0\x80", "???"},
@@ -289,7 +290,8 @@ static void test_retry_after_comes_with_any_answer(void **state)
 {
 	(void)state;
 	struct platform_answer answer;
-	const struct platform_reply busy = {.status = 503, .retry_after = "2", .body = "<html>", .len = 6};
+	const struct platform_reply busy = {
+	    .status = 503, .retry_after = "2", .body = "<html>", .len = 6};
 	platform_answer_read(&busy, 0, &answer);
 	assert_int_equal(answer.fault, PLATFORM_MALFORMED);
 	assert_int_equal(answer.retry_after_ms, 2000);

@@ -34,7 +34,7 @@ static int set_up(void **state)
 	struct rig *rig = test_calloc(1, sizeof(*rig));
 	struct sockaddr_un addr = {.sun_family = AF_UNIX};
 	int len =
-		snprintf(addr.sun_path + 1, sizeof(addr.sun_path) - 1, "test-supervise-%d", (int)getpid());
+	    snprintf(addr.sun_path + 1, sizeof(addr.sun_path) - 1, "test-supervise-%d", (int)getpid());
 	rig->fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	socklen_t size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)len);
 	if (rig->fd < 0 || bind(rig->fd, (struct sockaddr *)&addr, size) < 0)
@@ -221,15 +221,15 @@ static void test_bad_watchdog(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_states, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(test_long_status_is_cut, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(test_fed_at_a_third, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(test_not_fed_while_a_probe_fails, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(test_long_reason_fits, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(test_eight_probes, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(test_without_manager, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(test_watchdog_of_another_process, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(test_bad_watchdog, set_up, tear_down),
+	    cmocka_unit_test_setup_teardown(test_states, set_up, tear_down),
+	    cmocka_unit_test_setup_teardown(test_long_status_is_cut, set_up, tear_down),
+	    cmocka_unit_test_setup_teardown(test_fed_at_a_third, set_up, tear_down),
+	    cmocka_unit_test_setup_teardown(test_not_fed_while_a_probe_fails, set_up, tear_down),
+	    cmocka_unit_test_setup_teardown(test_long_reason_fits, set_up, tear_down),
+	    cmocka_unit_test_setup_teardown(test_eight_probes, set_up, tear_down),
+	    cmocka_unit_test_setup_teardown(test_without_manager, set_up, tear_down),
+	    cmocka_unit_test_setup_teardown(test_watchdog_of_another_process, set_up, tear_down),
+	    cmocka_unit_test_setup_teardown(test_bad_watchdog, set_up, tear_down),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
