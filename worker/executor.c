@@ -12,7 +12,13 @@
 #include "limiter.h"
 #include "record.h"
 
-enum { TEAMS_PER_CLAIM = 64, SKIP_MAX = 64, SWEEP_US = 1000000, BREAKER_WINDOW = 20 };
+enum {
+	TEAMS_PER_CLAIM = 64,
+	SKIP_MAX = 64,
+	SWEEP_US = 1000000,
+	BREAKER_WINDOW = 20,
+	IN_FLIGHT_MIN = 8, /* below this a few calls that hang would be all that is out */
+};
 
 struct executor {
 	struct loop *loop;
@@ -25,7 +31,7 @@ struct executor {
 	struct backoff backoff;
 	struct target *held; /* all of them, newest first */
 	int held_count, in_flight;
-	bool claiming, claim_again, stopping, failed;
+	bool claiming, claim_again, claim_wide, stopping, failed;
 	struct uuid claim_after, last_claimed_team;
 	int claimed_now;
 	struct loop_timer claim_timer, pump_timer, sweep_timer;
@@ -247,7 +253,8 @@ static void pump(struct executor *ex)
 			loop_timer_set(ex->loop, &ex->pump_timer, breaker_wait_us(&ex->breaker, now_us));
 			break;
 		}
-		struct target *target = fair_next(&ex->fair, team_limit(ex, limiter_limit(&ex->limiter)));
+		int limit = limiter_limit(&ex->limiter);
+		struct target *target = fair_next(&ex->fair, team_limit(ex, limit), limit > 1 ? limit / 2 : 1);
 		if (!target)
 			break;
 		if (!breaker_allow(&ex->breaker, now_us)) {
@@ -276,12 +283,19 @@ static void on_pump(void *arg)
 
 /* ---- claiming ---- */
 
-/* Enough is ready to keep the platform busy for a while, or there is no room for a batch. */
+/* Enough of one team is ready to keep the platform busy for a while. */
+static int enough(const struct executor *ex)
+{
+	return 2 * limiter_limit(&ex->limiter);
+}
+
+/* There is no room for a batch, or enough is ready; but when rows of other teams may have become due, they
+ * are not to wait behind what is ready of one. */
 static bool claim_can_wait(const struct executor *ex)
 {
 	return ex->stopping || ex->failed || ex->claiming ||
 	       breaker_wait_us(&ex->breaker, loop_now_us(ex->loop)) > 0 ||
-	       ex->fair.ready_count > 2 * limiter_limit(&ex->limiter) ||
+	       (!ex->claim_wide && ex->fair.ready_count > enough(ex)) ||
 	       ex->held_count + ex->config->claim_batch > ex->config->held_max;
 }
 
@@ -365,10 +379,10 @@ static void claim(struct executor *ex)
 	    .rows_per_team = per_team > 16 ? per_team : 16,
 	    .after_team = ex->claim_after,
 	    .skip_teams = skip,
-	    .skip_count = fair_full_teams(&ex->fair, (int)team_held_max, skip, SKIP_MAX),
+	    .skip_count = fair_full_teams(&ex->fair, (int)team_held_max, enough(ex), skip, SKIP_MAX),
 	    .wait_ms = ex->config->conflict_ms,
 	};
-	ex->claim_again = false;
+	ex->claim_again = ex->claim_wide = false;
 	ex->claimed_now = 0;
 	ex->claiming = true;
 	if (store_claim(ex->opts.pool, &ask, on_claim, ex, &err) < 0) {
@@ -380,16 +394,22 @@ static void claim(struct executor *ex)
 static void on_claim_timer(void *arg)
 {
 	struct executor *ex = arg;
-	ex->claim_again = true;
+	ex->claim_again = ex->claim_wide = true;
 	claim(ex);
 }
 
-void executor_wake(struct executor *ex)
+static void claim_soon(struct executor *ex)
 {
 	if (ex->stopping || ex->failed)
 		return;
 	ex->claim_again = true;
 	loop_defer(ex->loop, &ex->pump_task);
+}
+
+void executor_wake(struct executor *ex)
+{
+	ex->claim_wide = true;
+	claim_soon(ex);
 }
 
 /* ---- recording ---- */
@@ -406,7 +426,7 @@ static void on_batch_recorded(void *arg, int64_t recorded, int64_t lost, int64_t
 	metric_add(ex->lost, (double)lost);
 	if (recorded > 0)
 		ex->opts.on_recorded(ex->opts.arg);
-	executor_wake(ex); /* room was made, and volumes may have been woken */
+	claim_soon(ex); /* room was made, and volumes may have been woken */
 	maybe_stopped(ex);
 }
 
@@ -454,7 +474,7 @@ static void init_policies(struct executor *ex)
 	const struct worker_config *c = ex->config;
 	double max = (double)c->in_flight_max, start = (double)c->in_flight_start;
 	const struct limiter_policy limiter = {
-	    .min = 1, .max = max, .start = start < max ? start : max, .latency_factor = 4,
+	    .min = max < IN_FLIGHT_MIN ? max : IN_FLIGHT_MIN, .max = max, .start = start < max ? start : max, .latency_factor = 4,
 	    .decrease = 0.7, .hold_us = 200000};
 	const struct breaker_policy breaker = {
 	    .window = BREAKER_WINDOW, .failures = (int)c->breaker_failures, .probes = 3,

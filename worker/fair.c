@@ -38,7 +38,8 @@ int fair_hold(struct fair *fair, struct target *target, struct err *err)
 		if (!*at)
 			return err_oom(err);
 		(*at)->id = target->team_id;
-		(*at)->ready_tail = &(*at)->ready;
+		for (int i = 0; i < 2; i++)
+			(*at)->ready[i].tail = &(*at)->ready[i].first;
 		fair->team_count++;
 	}
 	target->team = *at;
@@ -48,7 +49,7 @@ int fair_hold(struct fair *fair, struct target *target, struct err *err)
 
 static void turn_push(struct fair *fair, struct team *team)
 {
-	if (team->in_turn || !team->ready)
+	if (team->in_turn || team->ready_count == 0)
 		return;
 	team->in_turn = true;
 	team->turn_next = NULL;
@@ -81,16 +82,21 @@ void fair_drop(struct fair *fair, struct target *target)
 	free(team);
 }
 
+static struct fair_queue *queue_of(const struct target *target)
+{
+	return &target->team->ready[target->attempts > 0];
+}
+
 void fair_push(struct fair *fair, struct target *target)
 {
-	struct team *team = target->team;
+	struct fair_queue *queue = queue_of(target);
 	target->next = NULL;
-	target->link = team->ready_tail;
-	*team->ready_tail = target;
-	team->ready_tail = &target->next;
-	team->ready_count++;
+	target->link = queue->tail;
+	*queue->tail = target;
+	queue->tail = &target->next;
+	target->team->ready_count++;
 	fair->ready_count++;
-	turn_push(fair, team);
+	turn_push(fair, target->team);
 }
 
 void fair_remove(struct fair *fair, struct target *target)
@@ -100,44 +106,54 @@ void fair_remove(struct fair *fair, struct target *target)
 	if (target->next)
 		target->next->link = target->link;
 	else
-		team->ready_tail = target->link;
+		queue_of(target)->tail = target->link;
 	team->ready_count--;
 	fair->ready_count--;
-	if (!team->ready && team->in_turn)
+	if (team->ready_count == 0 && team->in_turn)
 		turn_remove(fair, team);
 }
 
-struct target *fair_next(struct fair *fair, int team_max)
+/* The head of one of the team's queues, which take turns while both have something that may go. */
+static struct target *choose(const struct fair *fair, struct team *team, int retry_max)
+{
+	struct target *heads[2] = {team->ready[0].first,
+	                           fair->retries_out < retry_max ? team->ready[1].first : NULL};
+	int queue = heads[team->next_queue] ? team->next_queue : !team->next_queue;
+	team->next_queue = !queue;
+	return heads[queue];
+}
+
+struct target *fair_next(struct fair *fair, int team_max, int retry_max)
 {
 	/* Once around at most: every team in the ring may be at its limit. */
 	for (int i = 0; i < fair->team_count && fair->turn; i++) {
 		struct team *team = fair->turn;
+		struct target *target = team->out < team_max ? choose(fair, team, retry_max) : NULL;
 		turn_remove(fair, team);
-		if (team->out >= team_max) {
-			turn_push(fair, team);
-			continue;
+		if (target) {
+			team->out++;
+			fair->retries_out += target->attempts > 0;
+			fair_remove(fair, target);
 		}
-		struct target *target = team->ready;
-		team->out++;
-		fair_remove(fair, target);
 		turn_push(fair, team);
-		return target;
+		if (target)
+			return target;
 	}
 	return NULL;
 }
 
 void fair_back(struct fair *fair, struct target *target)
 {
-	(void)fair;
 	target->team->out--;
+	fair->retries_out -= target->attempts > 0;
 }
 
-int fair_full_teams(const struct fair *fair, int held_max, struct uuid *ret, int max)
+int fair_full_teams(const struct fair *fair, int held_max, int ready_max, struct uuid *ret, int max)
 {
 	int count = 0;
 	for (int i = 0; i < FAIR_BUCKETS && count < max; i++)
 		for (const struct team *team = fair->buckets[i]; team && count < max; team = team->bucket_next)
-			if (team->held >= held_max)
+			if (team->held >= held_max || team->ready_count >= ready_max)
 				ret[count++] = team->id;
 	return count;
 }

@@ -21,7 +21,14 @@
 #include "base/buf.h"
 #include "base/macros.h"
 
-enum { CONNS_MAX = 512, BODY_MAX = 4096, TIMEOUT_MS = 400, CONNECT_TIMEOUT_MS = 300 };
+enum {
+	CONNS_MAX = 512,
+	BODY_MAX = 4096,
+	TIMEOUT_MS = 400,
+	LONG_MS = 30000,    /* a deadline that no test waits for */
+	INSTANT_MS = 500,   /* what is not to wait for anything, on a busy machine */
+	CONNECT_TIMEOUT_MS = 300,
+};
 
 /* ---- the server ---- */
 
@@ -202,6 +209,15 @@ static void client_open(struct fixture *f)
 		fail_msg("%s", err.text);
 }
 
+/* The same client with another limit, or where a test must not race with a deadline. */
+static void client_reopen(struct fixture *f, int64_t timeout_ms, int64_t connections_max)
+{
+	platform_free(f->platform);
+	f->config.timeout_ms = timeout_ms;
+	f->config.connections_max = connections_max;
+	client_open(f);
+}
+
 static int setup(void **state)
 {
 	struct fixture *f = calloc(1, sizeof(*f));
@@ -241,6 +257,14 @@ static int64_t now_ms(void)
 	struct timespec now;
 	(void)clock_gettime(CLOCK_MONOTONIC, &now);
 	return now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* Until a count of the server's has come to `want`; long enough for a busy machine. */
+static void run_until(struct fixture *f, const int *count, int want)
+{
+	for (int64_t end = now_ms() + 20000; *count != want && now_ms() < end;)
+		assert_int_equal(loop_once(f->loop, 1000, NULL), 0);
+	assert_int_equal(*count, want);
 }
 
 static void run_for(struct fixture *f, int64_t ms)
@@ -284,7 +308,7 @@ static struct platform_call *must_send(struct fixture *f, const struct platform_
 
 static void wait_for(struct fixture *f, const struct shot *shot)
 {
-	int64_t end = now_ms() + 5000;
+	int64_t end = now_ms() + 20000;
 	while (shot->done == 0 && now_ms() < end)
 		assert_int_equal(loop_once(f->loop, 10000, NULL), 0);
 	assert_int_equal(shot->done, 1);
@@ -478,7 +502,7 @@ static void test_answers(void **state)
 			fail_msg("%s: %s, status %d, code \"%s\", text \"%s\"", answers[i].id,
 			         platform_fault_name(answer.fault), answer.status, answer.code, answer.text);
 		assert_true(answer.status == 200 || *answer.text);
-		assert_true(timed_out ? took >= TIMEOUT_MS - 1 && took < TIMEOUT_MS + 300 : took < 300);
+		assert_true(!timed_out || took >= TIMEOUT_MS - 1);
 		assert_in_range(answer.latency_us, 1, (took + 2) * 1000);
 		/* Nothing of a bad call clings to the next one. */
 		answer = call(f, PLATFORM_SANDBOX_GET, "ok");
@@ -556,9 +580,7 @@ static void test_more_calls_than_connections(void **state)
 	struct fixture *f = *state;
 	struct shot shots[MANY] = {0};
 	struct platform_call *calls[MANY];
-	platform_free(f->platform);
-	f->config.connections_max = 8;
-	client_open(f);
+	client_reopen(f, LONG_MS, 8);
 	send_many(f, MANY, "ok", shots, calls);
 	assert_int_equal(platform_in_flight(f->platform), MANY);
 	for (int i = 0; i < MANY; i++) {
@@ -575,16 +597,14 @@ static void test_waiting_for_a_connection_has_an_end(void **state)
 	struct fixture *f = *state;
 	struct shot shots[MANY] = {0};
 	struct platform_call *calls[MANY];
-	platform_free(f->platform);
-	f->config.connections_max = 2;
-	client_open(f);
+	client_reopen(f, TIMEOUT_MS, 2);
 	int64_t start = now_ms();
 	send_many(f, MANY, "hang", shots, calls);
 	for (int i = 0; i < MANY; i++) {
 		wait_for(f, &shots[i]);
 		assert_int_equal(shots[i].answer.fault, PLATFORM_TIMEOUT);
 	}
-	assert_true(now_ms() - start < TIMEOUT_MS + 300);
+	assert_true(now_ms() - start < TIMEOUT_MS + INSTANT_MS); /* not one after the other */
 	assert_int_equal(call(f, PLATFORM_SANDBOX_GET, "ok").status, 200);
 }
 
@@ -593,17 +613,17 @@ static void test_cancel_many_that_hang(void **state)
 	struct fixture *f = *state;
 	struct shot shots[MANY] = {0};
 	struct platform_call *calls[MANY];
+	client_reopen(f, LONG_MS, MANY);
 	send_many(f, MANY, "hang", shots, calls);
-	run_for(f, 50);
-	assert_int_equal(f->server.requests, MANY);
+	run_until(f, &f->server.requests, MANY);
 	assert_int_equal(f->server.open, MANY);
 	int64_t start = now_ms();
 	for (int i = 0; i < MANY; i++)
 		platform_cancel(calls[i]);
-	assert_true(now_ms() - start < 50);
+	assert_true(now_ms() - start < INSTANT_MS);
 	assert_int_equal(platform_in_flight(f->platform), 0);
-	run_for(f, TIMEOUT_MS + 100);
-	assert_int_equal(f->server.open, 0);
+	run_until(f, &f->server.open, 0);
+	run_for(f, 20);
 	for (int i = 0; i < MANY; i++)
 		assert_int_equal(shots[i].done, 0);
 	assert_int_equal(call(f, PLATFORM_SANDBOX_GET, "ok").status, 200);
@@ -628,13 +648,14 @@ static void test_free_with_many_that_hang(void **state)
 	struct fixture *f = *state;
 	struct shot shots[MANY] = {0};
 	struct platform_call *calls[MANY];
+	client_reopen(f, LONG_MS, MANY);
 	send_many(f, MANY, "hang", shots, calls);
-	run_for(f, 50);
-	assert_int_equal(f->server.open, MANY);
+	run_until(f, &f->server.requests, MANY);
 	int64_t start = now_ms();
 	platform_free(TAKE(f->platform));
-	assert_true(now_ms() - start < 50);
-	run_for(f, TIMEOUT_MS + 100);
+	assert_true(now_ms() - start < INSTANT_MS);
+	run_until(f, &f->server.open, 0);
+	run_for(f, 20);
 	for (int i = 0; i < MANY; i++)
 		assert_int_equal(shots[i].done, 0);
 }
@@ -669,8 +690,7 @@ static void first_done_cancels_all(struct fixture *f)
 		request.arg = &group.members[i];
 		group.members[i] = (struct member){&group, must_send(f, &request)};
 	}
-	for (int64_t end = now_ms() + 5000; group.done == 0 && now_ms() < end;)
-		assert_int_equal(loop_once(f->loop, 10000, NULL), 0);
+	run_until(f, &group.done, 1);
 	run_for(f, 5);
 	assert_int_equal(group.done, 1);
 	assert_int_equal(platform_in_flight(f->platform), 0);
@@ -679,6 +699,7 @@ static void first_done_cancels_all(struct fixture *f)
 static void test_cancel_inside_done(void **state)
 {
 	struct fixture *f = *state;
+	client_reopen(f, LONG_MS, MANY);
 	for (int round = 0; round < 10; round++)
 		first_done_cancels_all(f);
 	/* Where nobody listens many results are there at once, and a cancelled call takes its own
@@ -711,6 +732,7 @@ static void test_send_inside_done(void **state)
 {
 	struct fixture *f = *state;
 	struct group group = {.f = f};
+	client_reopen(f, LONG_MS, MANY);
 	for (int i = 0; i < 8; i++) {
 		struct platform_request request = request_of(PLATFORM_SANDBOX_DELETE, "ok", NULL);
 		request.done = on_done_send;
@@ -718,9 +740,7 @@ static void test_send_inside_done(void **state)
 		(void)must_send(f, &request);
 		group.sent++;
 	}
-	int64_t end = now_ms() + 10000;
-	while (group.done < 1000 && now_ms() < end)
-		assert_int_equal(loop_once(f->loop, 10000, NULL), 0);
+	run_until(f, &group.done, 1000);
 	run_for(f, 20);
 	assert_int_equal(group.done, 1000);
 	assert_int_equal(f->server.requests, 1000);
@@ -757,13 +777,12 @@ static void test_a_name_server_that_hangs(void **state)
 	int64_t start = now_ms();
 	for (int i = 1; i < MANY / 2; i++)
 		platform_cancel(calls[i]);
-	assert_true(now_ms() - start < 50);
+	assert_true(now_ms() - start < INSTANT_MS);
 	wait_for(f, &shots[0]);
 	assert_int_equal(shots[0].answer.fault, PLATFORM_TIMEOUT);
-	assert_true(now_ms() - start < TIMEOUT_MS + 100);
 	start = now_ms();
 	platform_free(TAKE(f->platform));
-	assert_true(now_ms() - start < 50);
+	assert_true(now_ms() - start < INSTANT_MS);
 	(void)sleep(SLOW_S); /* the resolver's threads end by themselves */
 }
 

@@ -1,5 +1,4 @@
-/* The simulated platform's rules (tests/sim): what exists, how it goes, what a listing shows of it,
- * and which requests a fault rule hits. */
+/* The simulated platform's rules (tests/sim): what is there, how it goes, what a listing shows. */
 #include <stdarg.h>
 #include <setjmp.h>
 #include <stddef.h>
@@ -8,13 +7,9 @@
 
 #include <cmocka.h>
 
-#include <stdio.h>
 #include <string.h>
 
-#include "tests/sim/faults.h"
-#include "tests/sim/journal.h"
 #include "tests/sim/listing.h"
-#include "tests/sim/op.h"
 #include "tests/sim/volumes.h"
 
 #define START_US 1000000000000 /* any time will do, on both clocks */
@@ -101,6 +96,17 @@ static uint32_t add_snapshot(struct fixture *f, const char *id, uint32_t volume)
 	uint32_t slot;
 	assert_int_equal(snapshot_add(&f->world, &spec, &slot), WORLD_OK);
 	return slot;
+}
+
+/* "s09 s08 ..." */
+static void page_text(const struct fixture *f, const struct listing_page *page, char *text)
+{
+	*text = '\0';
+	for (uint32_t i = 0; i < page->slot_count; i++) {
+		if (i > 0)
+			strcat(text, " ");
+		strcat(text, ids_text(&f->world.sandbox_ids, page->slots[i]));
+	}
 }
 
 /* ---- sandboxes ---- */
@@ -203,11 +209,33 @@ static void an_id_comes_back(void **state)
 	world_remove_sandbox(&f->world, slot);
 	assert_int_equal(world_sandbox(&f->world, slot)->presence, PRESENCE_GONE);
 	add_sandbox_with(f, "s", NULL);
-	/* The finalizer of its earlier life must not take it. */
-	pass_ms(f, 5000);
+	assert_int_equal(f->world.sandbox_count, 1);
+	/* The finalizer of its earlier life must not take it, not even when it is on its way again. */
+	pass_ms(f, 500);
+	assert_int_equal(world_terminate(&f->world, slot), WORLD_OK);
+	pass_ms(f, 999);
 	assert_int_equal(world_lookup(&f->world, "s", TEAM_A, &found), WORLD_OK);
 	assert_int_equal(found, slot);
-	assert_int_equal(f->world.sandbox_count, 1);
+	pass_ms(f, 1);
+	assert_int_equal(world_lookup(&f->world, "s", TEAM_A, &found), WORLD_NOT_FOUND);
+}
+
+static void an_id_that_came_back_leaves_the_listing(void **state)
+{
+	struct fixture *f = *state;
+	const struct listing_query query = {.limit = 5}, filtered = {.limit = 5, .template = "t"};
+	struct listing_page page;
+	char text[64];
+	add_sandbox_with(f, "r", NULL);
+	for (int life = 0; life < 3; life++) /* all at one moment */
+		world_remove_sandbox(&f->world, add_sandbox_with(f, "s", NULL));
+	add_sandbox_with(f, "t", NULL);
+	listing_sandboxes(&f->world, TEAM_A, &query, &page);
+	page_text(f, &page, text);
+	assert_string_equal(text, "t r");
+	listing_sandboxes(&f->world, TEAM_A, &filtered, &page);
+	page_text(f, &page, text);
+	assert_string_equal(text, "t r");
 }
 
 /* ---- volumes ---- */
@@ -335,17 +363,6 @@ static void add_ten(struct fixture *f)
 		char id[] = {'s', '0', (char)('0' + i), '\0'};
 		add_sandbox_with(f, id, &(struct sandbox_spec){.cluster = i % 3 == 2 ? y : x});
 		pass_ms(f, 1);
-	}
-}
-
-/* "s09 s08 ..." */
-static void page_text(const struct fixture *f, const struct listing_page *page, char *text)
-{
-	*text = '\0';
-	for (uint32_t i = 0; i < page->slot_count; i++) {
-		if (i > 0)
-			strcat(text, " ");
-		strcat(text, ids_text(&f->world.sandbox_ids, page->slots[i]));
 	}
 }
 
@@ -485,275 +502,6 @@ static void volume_listing_hides_owned_ones(void **state)
 	}
 }
 
-/* Against the plain way to do it: an array that is searched from the end. */
-static void roster_agrees_with_an_array(void **state)
-{
-	enum { ROUNDS = 3000 };
-	(void)state;
-	static bool there[ROUNDS];
-	struct roster roster = {0};
-	uint32_t random = 1;
-	for (uint32_t i = 0; i < ROUNDS; i++) {
-		there[i] = true;
-		assert_int_equal(roster_add(&roster, i, i / 3), 0); /* three at one moment */
-		random = random * 1103515245 + 12345;
-		uint32_t victim = (random >> 8) % (i + 1);
-		if (i % 4 != 0 && there[victim]) {
-			there[victim] = false;
-			roster_remove(&roster, victim, victim / 3);
-		}
-		if (i % 50 != 0)
-			continue;
-		uint32_t n = 0;
-		for (uint32_t slot = i + 1; slot-- > 0;)
-			if (there[slot])
-				assert_int_equal(roster_nth_newest(&roster, n++), slot);
-		assert_int_equal(roster.there, n);
-	}
-	roster_done(&roster);
-}
-
-static void ids_keep_their_numbers(void **state)
-{
-	enum { COUNT = 20000 };
-	(void)state;
-	struct ids ids;
-	char text[16];
-	ids_init(&ids, COUNT);
-	for (uint32_t i = 0; i < COUNT; i++) {
-		(void)snprintf(text, sizeof(text), "id-%08u", i);
-		assert_int_equal(ids_add(&ids, text, strlen(text)), i);
-	}
-	for (uint32_t i = 0; i < COUNT; i++) {
-		(void)snprintf(text, sizeof(text), "id-%08u", i);
-		assert_int_equal(ids_find(&ids, text, strlen(text)), i);
-		assert_string_equal(ids_text(&ids, i), text);
-	}
-	assert_int_equal(ids_find(&ids, "id-0000000", 10), IDS_NONE);
-	assert_int_equal(ids_add(&ids, "one more", 8), IDS_NONE); /* a space */
-	assert_int_equal(ids_add(&ids, "one-more", 8), IDS_NONE); /* the maximum */
-	ids_done(&ids);
-}
-
-/* ---- operations and faults ---- */
-
-static void paths_are_operations(void **state)
-{
-	static const char id64[] = "/api/v1/sandboxes/"
-							   "0123456789012345678901234567890123456789012345678901234567890123";
-	static const struct {
-		const char *method, *path;
-		enum op op;
-		const char *id, *parent;
-	} cases[] = {
-		{"GET", "/api/v1/sandboxes", OP_SANDBOX_LIST, "", ""},
-		{"GET", "/api/v1/sandboxes/a%2Fb", OP_SANDBOX_GET, "a/b", ""},
-		{"GET", "/api/v1/sandboxes/a%2", OP_OTHER, "", ""},
-		{"GET", "/api/v1/sandboxes/a%00", OP_OTHER, "", ""},
-		{"GET", "/api/v1/sandboxes/", OP_OTHER, "", ""},
-		{"GET", "/api/v1/sandboxes/a/", OP_OTHER, "", ""},
-		{"GET", id64, OP_OTHER, "", ""},
-		{"POST", "/api/v1/sandboxes", OP_SANDBOX_CLAIM, "", ""},
-		{"POST", "/api/v1/sandboxes/a/pause", OP_SANDBOX_PAUSE, "a", ""},
-		{"DELETE", "/api/v1/sandboxes/a", OP_SANDBOX_DELETE, "a", ""},
-		{"DELETE", "/api/v1/sandboxvolumes/v", OP_VOLUME_DELETE, "v", ""},
-		{"DELETE", "/api/v1/sandboxvolumes/v/snapshots/p", OP_SNAPSHOT_DELETE, "p", "v"},
-		{"POST", "/api/v1/sandboxvolumes/v/snapshots", OP_SNAPSHOT_CREATE, "v", ""},
-		{"PUT", "/api/v1/sandboxes/a", OP_OTHER, "", ""},
-	};
-	(void)state;
-	for (size_t i = 0; i < N_OF(cases); i++) {
-		struct op_target target;
-		op_find(cases[i].method, cases[i].path, &target);
-		if (target.op != cases[i].op)
-			fail_msg("%s %s is %s", cases[i].method, cases[i].path, op_name(target.op));
-		assert_string_equal(target.id, cases[i].id);
-		assert_string_equal(target.parent, cases[i].parent);
-		assert_int_equal(op_parse(op_name(target.op)), target.op);
-	}
-}
-
-static int add_fault(struct faults *faults, const char *json)
-{
-	struct err err = {0};
-	int64_t id;
-	json_t *rule AUTO(json_drop) = json_parse(json, strlen(json), &err);
-	return faults_add(faults, rule, &id, &err);
-}
-
-/* How many of so many requests DELETE /api/v1/sandboxes/s of team "a" a rule hits. */
-static int hits(struct faults *faults, int64_t seed, int requests)
-{
-	struct op_target target;
-	struct fault fault;
-	op_find("DELETE", "/api/v1/sandboxes/s", &target);
-	const struct fault_request request = {
-		.method = "DELETE", .path = "/api/v1/sandboxes/s", .team = "a", .target = &target};
-	int count = 0;
-	for (int i = 0; i < requests; i++)
-		count += faults_match(faults, &request, seed, &fault);
-	return count;
-}
-
-static void faults_hit_what_they_name(void **state)
-{
-	static const struct {
-		const char *rule;
-		int want; /* of 10 requests */
-	} cases[] = {
-		{"{\"effect\":\"reset\"}", 10},
-		{"{\"effect\":\"reset\",\"op\":\"sandbox_delete\"}", 10},
-		{"{\"effect\":\"reset\",\"op\":\"sandbox_get\"}", 0},
-		{"{\"effect\":\"reset\",\"method\":\"DELETE\"}", 10},
-		{"{\"effect\":\"reset\",\"method\":\"GET\"}", 0},
-		{"{\"effect\":\"reset\",\"path_prefix\":\"/api/v1/sandboxes/\"}", 10},
-		{"{\"effect\":\"reset\",\"path_prefix\":\"/api/v1/sandboxvolumes\"}", 0},
-		{"{\"effect\":\"reset\",\"team\":\"a\"}", 10},
-		{"{\"effect\":\"reset\",\"team\":\"b\"}", 0},
-		{"{\"effect\":\"reset\",\"id\":\"s\"}", 10},
-		{"{\"effect\":\"reset\",\"id\":\"t\"}", 0},
-		{"{\"effect\":\"reset\",\"count\":3}", 3},
-		{"{\"effect\":\"reset\",\"skip\":8}", 2},
-		{"{\"effect\":\"reset\",\"skip\":2,\"count\":3}", 3},
-		{"{\"effect\":\"reset\",\"percent\":0}", 0},
-		{"{\"effect\":\"latency\",\"latency_ms\":5,\"percent\":100}", 10},
-	};
-	(void)state;
-	for (size_t i = 0; i < N_OF(cases); i++) {
-		struct faults faults = {0};
-		assert_int_equal(add_fault(&faults, cases[i].rule), 0);
-		int got = hits(&faults, 1, 10);
-		if (got != cases[i].want)
-			fail_msg("%s: %d", cases[i].rule, got);
-		faults_done(&faults);
-	}
-}
-
-static void faults_that_are_refused(void **state)
-{
-	static const char *const rules[] = {
-		"{}",
-		"[]",
-		"{\"effect\":\"none\"}",
-		"{\"effect\":\"explode\"}",
-		"{\"effect\":\"status\"}",
-		"{\"effect\":\"status\",\"status\":99}",
-		"{\"effect\":\"latency\"}",
-		"{\"effect\":\"reset\",\"op\":\"sandbox_remove\"}",
-		"{\"effect\":\"reset\",\"percent\":101}",
-		"{\"effect\":\"reset\",\"percent\":\"5\"}",
-		"{\"effect\":\"reset\",\"pathprefix\":\"/\"}",
-		"{\"effect\":\"reset\",\"count\":-1}",
-	};
-	(void)state;
-	struct faults faults = {0};
-	for (size_t i = 0; i < N_OF(rules); i++)
-		if (add_fault(&faults, rules[i]) == 0)
-			fail_msg("%s", rules[i]);
-	assert_int_equal(faults.count, 0);
-}
-
-static void first_fault_wins_and_disappears(void **state)
-{
-	(void)state;
-	struct faults faults = {0};
-	struct fault fault;
-	struct op_target target;
-	op_find("GET", "/api/v1/sandboxes/s", &target);
-	const struct fault_request request = {
-		.method = "GET", .path = "/api/v1/sandboxes/s", .team = "", .target = &target};
-	assert_int_equal(
-		add_fault(&faults, "{\"effect\":\"status\",\"status\":503,\"count\":1,\"retry_after\":7}"),
-		0);
-	assert_int_equal(add_fault(&faults, "{\"effect\":\"status\",\"status\":429}"), 0);
-	assert_true(faults_match(&faults, &request, 1, &fault));
-	assert_int_equal(fault.status, 503);
-	assert_string_equal(fault.code, "unavailable");
-	assert_string_equal(fault.retry_after, "7");
-	assert_false(fault.plain);
-	assert_int_equal(faults.count, 1);
-	assert_true(faults_match(&faults, &request, 1, &fault));
-	assert_int_equal(fault.status, 429);
-	assert_true(fault.plain); /* the gateway's rate limit has no envelope */
-	assert_false(faults_remove(&faults, 1));
-	assert_true(faults_remove(&faults, 2));
-	assert_false(faults_match(&faults, &request, 1, &fault));
-	faults_done(&faults);
-}
-
-static void percent_repeats_with_its_seed(void **state)
-{
-	(void)state;
-	enum { REQUESTS = 10000 };
-	int counts[3];
-	static const int64_t seeds[] = {1, 1, 2};
-	for (size_t i = 0; i < N_OF(seeds); i++) {
-		struct faults faults = {0};
-		assert_int_equal(add_fault(&faults, "{\"effect\":\"reset\",\"percent\":12.5}"), 0);
-		counts[i] = hits(&faults, seeds[i], REQUESTS);
-		faults_done(&faults);
-	}
-	assert_int_equal(counts[0], counts[1]);
-	assert_int_not_equal(counts[0], counts[2]);
-	assert_in_range(counts[0], 1100, 1400);
-}
-
-static void settings_that_are_refused(void **state)
-{
-	static const char *const texts[] = {
-		"{\"finalizer\":1}",
-		"{\"finalizer_ms\":-2}",
-		"{\"finalizer_ms\":\"1\"}",
-		"{\"terminating\":1}",
-		"{\"get_404_percent\":100.5}",
-		"{\"list_drop_cluster\":\"\\\"\"}",
-		"[]",
-		"{\"latency_ms\":7,\"terminating\":null}",
-	};
-	struct fixture *f = *state;
-	for (size_t i = 0; i < N_OF(texts); i++) {
-		struct err err = {0};
-		json_t *json AUTO(json_drop) = json_parse(texts[i], strlen(texts[i]), &err);
-		if (settings_update(&f->settings, json, &err) == 0)
-			fail_msg("%s", texts[i]);
-	}
-	assert_int_equal(f->settings.latency_ms, 0); /* nothing of a bad request is kept */
-}
-
-static void journal_is_bounded(void **state)
-{
-	enum { COUNT = 40000, KEPT = 17000 };
-	(void)state;
-	struct journal journal;
-	struct op_target target;
-	journal_init(&journal);
-	for (int i = 0; i < COUNT; i++) {
-		/* A path of its own for every other entry. */
-		op_find("GET", i % 2 ? "/elsewhere" : "/api/v1/sandboxes/s", &target);
-		const struct journal_request request = {
-			.target = &target, .method = "GET", .path = "/elsewhere", .team = "a"};
-		uint64_t seq = journal_begin(&journal, &request, KEPT);
-		assert_int_equal(seq, i + 1);
-		journal_end(&journal, seq, target.op, 200);
-	}
-	journal_end(&journal, 1, OP_OTHER, 200); /* one that was dropped meanwhile */
-	assert_int_equal(journal.next - journal.first, KEPT);
-	assert_int_equal(journal.dropped, COUNT - KEPT);
-	assert_int_equal(journal.counts[OP_SANDBOX_GET][200], COUNT / 2);
-	struct buf out;
-	buf_init(&out, 1 << 20);
-	journal_write(
-		&journal,
-		&(struct journal_query){.since = COUNT - 1, .limit = 9, .id = "s", .team = "a", .op = OP_COUNT},
-		&out);
-	assert_non_null(strstr(out.data, "\"seq\":39999"));
-	assert_non_null(strstr(out.data, "\"path\":\"/api/v1/sandboxes/s\""));
-	assert_null(strstr(out.data, "\"seq\":40000"));
-	assert_non_null(strstr(out.data, "\"next\":40001,\"end\":40001"));
-	buf_done(&out);
-	journal_done(&journal);
-}
-
 int main(void)
 {
 #define WITH_WORLD(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
@@ -763,6 +511,7 @@ int main(void)
 		WITH_WORLD(another_team_is_forbidden),
 		WITH_WORLD(cache_lags_behind_a_claim),
 		WITH_WORLD(an_id_comes_back),
+		WITH_WORLD(an_id_that_came_back_leaves_the_listing),
 		WITH_WORLD(volume_delete_conflicts_while_mounted),
 		WITH_WORLD(mounts_stay_active_until_the_finalizer),
 		WITH_WORLD(linger_is_a_setting),
@@ -773,15 +522,6 @@ int main(void)
 		WITH_WORLD(listing_skips_when_rows_go_between_pages),
 		WITH_WORLD(older_ones_that_come_later_are_in_order),
 		WITH_WORLD(volume_listing_hides_owned_ones),
-		WITH_WORLD(settings_that_are_refused),
-		cmocka_unit_test(roster_agrees_with_an_array),
-		cmocka_unit_test(ids_keep_their_numbers),
-		cmocka_unit_test(paths_are_operations),
-		cmocka_unit_test(faults_hit_what_they_name),
-		cmocka_unit_test(faults_that_are_refused),
-		cmocka_unit_test(first_fault_wins_and_disappears),
-		cmocka_unit_test(percent_repeats_with_its_seed),
-		cmocka_unit_test(journal_is_bounded),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,4 +1,4 @@
-"""One stack for all integration tests; a deployment of Sandsweep for each."""
+"""One stack for all tests of a run; a deployment of Sandsweep for each."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from tests.support.house import BUILD, Api, House  # noqa: E402
 from tests.support.sim import Sim  # noqa: E402
