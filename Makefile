@@ -12,13 +12,13 @@ CC = gcc
 # ---- sources: what is built is written down here ----
 BASE := err clock log loop buf num uuid rand backoff hash trace killpoint json metrics \
         http http_guard config supervise cmd
-SQL := pg_params pg_result pg_conn pg_pool pg_sync row migrate ledger store store_api store_worker \
-       store_admin cmd_migrate
-QUEUE := event kafka producer relay consumer cmd_topics
-PLATFORM := answer client
-WORKER := limiter breaker verdict fair target executor record intake outbox worker cmd_worker \
+SQL := pg_params pg_common pg_conn pg_pool pg_sync row call ledger migrate store_api store_keys \
+       store_worker store_outbox store_targets cmd_migrate
+QUEUE := event client kafka topics producer idset relay partitions dead_letter consumer cmd_topics
+PLATFORM := answer endpoint meter client
+WORKER := limiter breaker verdict fair target record executor intake outbox worker cmd_worker \
           cmd_targets
-API := route auth ratelimit reply handlers function_json function_update api cmd_api cmd_keys
+API := route auth ratelimit reply exchange function_json function_update handlers api cmd_api cmd_keys
 
 lib = $(foreach s,$(BASE),base/$(s)) $(foreach s,$(SQL),sql/$(s)) $(foreach s,$(QUEUE),queue/$(s)) \
       $(foreach s,$(PLATFORM),platform/$(s)) $(foreach s,$(WORKER),worker/$(s)) \

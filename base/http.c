@@ -21,14 +21,15 @@
 #include "num.h"
 
 enum {
-	FIELDS_MAX = 128,         /* header fields of one request; past it 431 */
-	ARGS_MAX = 64,            /* query arguments of one request; past it 400 */
+	FIELDS_MAX = 100,         /* header fields of one request; past it 431 */
+	ARGS_MAX = 32,            /* query arguments of one request; past it 400 */
 	BACKLOG = 1024,           /* the kernel cuts it to net.core.somaxconn */
 	BODY_KEEP = 16 * 1024,    /* a body buffer up to this size stays for the next request */
 	RAW_HEAD_MAX = 16 * 1024, /* headers of an answer that we write ourselves */
 	PERIODS = 8,              /* looks at a connection within request_ms */
 	LINGER_MAX = 64,          /* refused connections that are drained at one time */
 	LINGER_US = 1000000,
+	STALL_MAX_US = 20000,
 	LINGER_BYTES = 4 * 1024 * 1024,
 };
 
@@ -89,9 +90,12 @@ struct http_server {
 	struct MHD_Daemon *daemon;
 	int port;
 	bool draining;
+	bool in_place; /* see left_no_gap */
 	unsigned open_count, conn_count;
 	struct loop_io io;       /* libmicrohttpd's epoll descriptor */
 	struct loop_timer timer; /* when libmicrohttpd wants to run next */
+	int64_t stall_us;        /* see on_timer */
+	uint64_t progress;       /* callbacks so far */
 	struct loop_task task;   /* runs it after late answers */
 	int64_t task_round_us;   /* the round in which `task` ran last */
 	struct loop_timer look_timer, answer_timer;
@@ -110,7 +114,9 @@ static void schedule(struct http_server *server)
 	MHD_UNSIGNED_LONG_LONG ms;
 	if (MHD_get_timeout(server->daemon, &ms) != MHD_YES)
 		return;
-	int64_t delay_us = ms < 3600000 ? (int64_t)ms * 1000 : 3600000000;
+	if (ms > 0)
+		server->stall_us = 0;
+	int64_t delay_us = ms < 3600000 ? (int64_t)ms * 1000 + server->stall_us : 3600000000;
 	if (server->timer.armed && server->timer.due_us <= loop_now_us(server->loop) + delay_us)
 		return;
 	loop_timer_set(server->loop, &server->timer, delay_us);
@@ -128,9 +134,20 @@ static void on_ready(void *arg, uint32_t events)
 	run(arg);
 }
 
+/* A chunk line longer than libmicrohttpd's buffer makes it ask to be run again at once, for ever.
+ * A run that it asked for and that got nowhere is therefore followed by a pause; the connection
+ * falls to request_ms. */
 static void on_timer(void *arg)
 {
-	run(arg);
+	struct http_server *server = arg;
+	uint64_t before = server->progress;
+	(void)MHD_run(server->daemon);
+	if (server->progress != before)
+		server->stall_us = 0;
+	else
+		server->stall_us =
+		    server->stall_us < STALL_MAX_US ? server->stall_us * 2 + 500 : STALL_MAX_US;
+	schedule(server);
 }
 
 /* Once a round: fast clients would keep a round going for ever. */
@@ -249,7 +266,7 @@ static struct MHD_Response *response_new(const struct answer *answer, bool close
 {
 	/* MHD_RESPMEM_MUST_COPY: it does not write to the body. */
 	struct MHD_Response *res = MHD_create_response_from_buffer(
-		answer->len, (void *)(uintptr_t)answer->body, MHD_RESPMEM_MUST_COPY);
+	    answer->len, (void *)(uintptr_t)answer->body, MHD_RESPMEM_MUST_COPY);
 	if (!res)
 		return NULL;
 	if (answer->type)
@@ -323,7 +340,7 @@ void http_abort(struct http_req *req)
 {
 	/* Dissolving the association of a TCP socket sends a reset at once. */
 	const struct sockaddr nowhere = {.sa_family = AF_UNSPEC};
-	if (req->phase == PHASE_OPEN)
+	if (req->phase <= PHASE_OPEN)
 		(void)connect(req->fd, &nowhere, sizeof(nowhere));
 	req->phase = PHASE_DROP;
 	if (!req->raw)
@@ -379,7 +396,7 @@ static enum MHD_Result on_field(void *arg, enum MHD_ValueKind kind, const char *
 	struct http_server *server = arg;
 	if (server->field_count < FIELDS_MAX)
 		server->fields[server->field_count] =
-			(struct http_field){name, value ? value : "", name_len, value ? value_len : 0};
+		    (struct http_field){name, value ? value : "", name_len, value ? value_len : 0};
 	server->field_count++;
 	return MHD_YES;
 }
@@ -389,6 +406,14 @@ static bool is_field(const struct http_field *field, const char *name, size_t na
 	return field->name_len == name_len && strncasecmp(field->name, name, name_len) == 0;
 }
 
+static bool printable(const char *text)
+{
+	for (; *text; text++)
+		if (*text <= ' ' || *text > '~')
+			return false;
+	return true;
+}
+
 /* True where a line ended with CR LF: libmicrohttpd has put two NULs there. */
 static bool line_end(const char *at)
 {
@@ -396,8 +421,9 @@ static bool line_end(const char *at)
 }
 
 /* libmicrohttpd repairs what it should refuse: a bare LF, a folded line, a NUL in a value, spaces
- * in the request line. But it parses in place, so that a clean request leaves its parts one behind
- * the other without a gap, and a repaired one does not. */
+ * in the request line. But 0.9.75 parses in place, so that a clean request leaves its parts one
+ * behind the other without a gap, and a repaired one does not. Later versions can be told to be
+ * strict (see start). What this cannot see: a line that ends with NUL LF. */
 static bool left_no_gap(const struct http_req *req, const char *version, size_t header_size)
 {
 	const struct http_server *server = req->server;
@@ -445,7 +471,7 @@ static enum MHD_Result on_head(struct http_req *req, const char *version)
 {
 	struct http_server *server = req->server;
 	size_t size =
-		MHD_get_connection_info(req->conn, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE)->header_size;
+	    MHD_get_connection_info(req->conn, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE)->header_size;
 	req->start_us = loop_now_us(server->loop);
 	server->field_count = 0;
 	(void)MHD_get_connection_values_n(req->conn, MHD_HEADER_KIND, on_field, server);
@@ -453,10 +479,10 @@ static enum MHD_Result on_head(struct http_req *req, const char *version)
 		return refuse(req, 431, "headers too long");
 	if (server->field_count > FIELDS_MAX)
 		return refuse(req, 431, "too many headers");
-	const char *why = req->bad_uri;
+	const char *why = printable(req->method) ? req->bad_uri : "malformed method";
 	if (!why)
 		why = http_guard(version, server->fields, server->field_count);
-	if (!why && !left_no_gap(req, version, size))
+	if (!why && server->in_place && !left_no_gap(req, version, size))
 		why = "malformed line";
 	if (why)
 		return refuse(req, 400, why);
@@ -497,8 +523,8 @@ static enum MHD_Result on_access(void *arg, struct MHD_Connection *conn, const c
                                  const char *method, const char *version, const char *data,
                                  size_t *data_len, void **context)
 {
-	(void)arg;
 	(void)conn;
+	((struct http_server *)arg)->progress++;
 	struct http_req *req = *context;
 	if (!req)
 		return MHD_NO;
@@ -520,12 +546,21 @@ static enum MHD_Result on_access(void *arg, struct MHD_Connection *conn, const c
 static const char *check_uri(const char *uri)
 {
 	size_t args = 1;
-	for (const char *at = uri; *at; at++) {
-		if (*at <= ' ' || *at > '~')
-			return "malformed request target";
+	for (const char *at = uri; *at; at++)
 		args += *at == '&';
-	}
-	return args > ARGS_MAX ? "too many query arguments" : NULL;
+	if (args > ARGS_MAX)
+		return "too many query arguments";
+	return printable(uri) ? NULL : "malformed request target";
+}
+
+/* With more arguments than its memory holds, libmicrohttpd goes on reading without a buffer and the
+ * connection hangs. The text is in its own writable buffer, and it will look for arguments behind
+ * the question mark. */
+static void hide_query(const char *uri)
+{
+	const char *mark = strchr(uri, '?');
+	if (mark)
+		*(char *)(uintptr_t)(mark + 1) = '\0';
 }
 
 /* Called with the request line, before anything is taken apart. What it returns becomes the
@@ -534,12 +569,15 @@ static void *on_uri(void *arg, const char *uri, struct MHD_Connection *conn)
 {
 	struct http_server *server = arg;
 	struct http_req *req = req_of(conn);
-	if (!req)
+	server->progress++;
+	if (!req || !uri)
 		return NULL;
 	req->phase = PHASE_HEAD;
 	req->uri = uri;
 	req->uri_len = strlen(uri);
 	req->bad_uri = check_uri(uri);
+	if (req->bad_uri)
+		hide_query(uri);
 	req->close_after = false;
 	req->state = NULL;
 	buf_clear(&req->body);
@@ -573,16 +611,17 @@ static size_t on_unescape(void *arg, struct MHD_Connection *conn, char *text)
 	return (size_t)(to - text);
 }
 
-/* A request is over, answered or not. */
+/* A request is over, answered or not, its socket still open. */
 static void on_completed(void *arg, struct MHD_Connection *conn, void **context,
                          enum MHD_RequestTerminationCode code)
 {
-	(void)arg;
 	(void)conn;
-	(void)code;
+	((struct http_server *)arg)->progress++;
 	struct http_req *req = *context;
 	if (!req)
 		return;
+	if (code == MHD_REQUEST_TERMINATED_WITH_ERROR && req->phase <= PHASE_BODY)
+		linger_start(req->server, req->fd); /* libmicrohttpd has refused it by itself */
 	if (req->body.cap > BODY_KEEP)
 		buf_done(&req->body);
 	req->phase = PHASE_IDLE;
@@ -698,6 +737,7 @@ static void on_connection(void *arg, struct MHD_Connection *conn, void **context
                           enum MHD_ConnectionNotificationCode code)
 {
 	struct http_server *server = arg;
+	server->progress++;
 	if (code == MHD_CONNECTION_NOTIFY_STARTED) {
 		server->conn_count++;
 		*context = conn_new(server, conn);
@@ -762,25 +802,20 @@ static bool have_ipv6(void)
 /* "HOST:PORT" with a numeric host, an IPv6 one in brackets; no host: every address. */
 static int parse_listen(const char *text, struct address *ret, struct err *err)
 {
-	char host[INET6_ADDRSTRLEN] = "";
 	int64_t port;
 	const char *colon = strrchr(text, ':');
-	size_t len = colon ? (size_t)(colon - text) : 0;
 	if (!colon || num_i64(colon + 1, strlen(colon + 1), 0, 65535, &port) < 0)
 		return err_set(err, ERR_REJECT, "config", "\"%s\" is not HOST:PORT", text);
-	bool bracket = len >= 2 && text[0] == '[' && text[len - 1] == ']';
-	if (bracket) {
-		text++;
-		len -= 2;
-	}
-	if (len < sizeof(host))
-		memcpy(host, text, len);
-	if (len == 0 && !bracket)
-		(void)strcpy(host, have_ipv6() ? "::" : "0.0.0.0");
-	else if (bracket != (memchr(host, ':', sizeof(host)) != NULL))
+	size_t len = (size_t)(colon - text);
+	bool all = len == 0, bracket = len >= 2 && text[0] == '[' && text[len - 1] == ']';
+	char host[INET6_ADDRSTRLEN] = "";
+	if (len - 2 * bracket < sizeof(host))
+		memcpy(host, text + bracket, len - 2 * bracket);
+	if (!all && bracket != (strchr(host, ':') != NULL))
 		host[0] = '\0';
-	if (fill_address(host, (int)port, ret) < 0)
-		return err_set(err, ERR_REJECT, "config", "\"%s\" is not a numeric address", text);
+	const char *any = have_ipv6() ? "::" : "0.0.0.0";
+	if (fill_address(all ? any : host, (int)port, ret) < 0)
+		return err_set(err, ERR_REJECT, "config", "\"%s\" has no numeric address", text);
 	return 0;
 }
 
@@ -831,18 +866,23 @@ static int port_of(int fd)
 static int start(struct http_server *server, int fd)
 {
 	const struct http_limits *limits = &server->opts.limits;
-	/* Room for a request past our own limits, so that it is ours to refuse, and for one record of
-	 * 64 bytes per header and query argument. The pool is cleared after each request: no more. */
-	size_t pool = limits->header_max_bytes * 2 + (FIELDS_MAX + ARGS_MAX) * 64 + 4096;
+	/* Room for a request at our own limits, with one record of 64 bytes per header and query
+	 * argument, and for the headers of its answer; so one just past them is ours to refuse. No
+	 * more than that: libmicrohttpd clears all of it after each request. */
+	size_t pool = limits->header_max_bytes + (FIELDS_MAX + ARGS_MAX) * 64 + 2048;
 	unsigned idle_s = (unsigned)((limits->idle_ms + 999) / 1000);
 	server->daemon = MHD_start_daemon(
-		MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, on_accept, server, on_access, server,
-		MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_MEMORY_LIMIT, pool,
-		MHD_OPTION_CONNECTION_LIMIT, limits->conns_max + 1, MHD_OPTION_PER_IP_CONNECTION_LIMIT,
-		limits->conns_per_ip_max, MHD_OPTION_CONNECTION_TIMEOUT, idle_s,
-		MHD_OPTION_URI_LOG_CALLBACK, on_uri, server, MHD_OPTION_UNESCAPE_CALLBACK, on_unescape,
-		server, MHD_OPTION_NOTIFY_COMPLETED, on_completed, server, MHD_OPTION_NOTIFY_CONNECTION,
-		on_connection, server, MHD_OPTION_END);
+	    MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, on_accept, server, on_access, server,
+	    MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_MEMORY_LIMIT, pool,
+	    MHD_OPTION_CONNECTION_LIMIT, limits->conns_max + 1, MHD_OPTION_PER_IP_CONNECTION_LIMIT,
+	    limits->conns_per_ip_max, MHD_OPTION_CONNECTION_TIMEOUT, idle_s,
+	    MHD_OPTION_URI_LOG_CALLBACK, on_uri, server, MHD_OPTION_UNESCAPE_CALLBACK, on_unescape,
+	    server, MHD_OPTION_NOTIFY_COMPLETED, on_completed, server, MHD_OPTION_NOTIFY_CONNECTION,
+	    on_connection, server,
+#if MHD_VERSION >= 0x00097601
+	    MHD_OPTION_CLIENT_DISCIPLINE_LVL, 1,
+#endif
+	    MHD_OPTION_END);
 	if (!server->daemon)
 		(void)close(fd);
 	return server->daemon ? 0 : -1;
@@ -865,6 +905,7 @@ struct http_server *http_server_new(struct loop *loop, const struct http_opts *o
 	server->opts.listen = NULL; /* borrowed until here */
 	server->port = port_of(fd);
 	server->task_round_us = -1;
+	server->in_place = strcmp(MHD_get_version(), "0.9.75") == 0;
 	loop_timer_init(&server->timer, on_timer, server);
 	loop_timer_init(&server->look_timer, on_look_timer, server);
 	loop_timer_init(&server->answer_timer, on_answer_timer, server);

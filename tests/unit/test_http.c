@@ -254,23 +254,24 @@ static void pump(struct client *c)
 	client_read(c);
 }
 
-/* A server that has closed may refuse the rest: that is for the test to see in its answer. */
-static void client_send(struct client *c, const char *data, size_t len)
+/* False when the server has closed and refuses the rest. */
+static bool client_send(struct client *c, const char *data, size_t len)
 {
 	while (len > 0) {
 		ssize_t n = send(c->fd, data, len, MSG_DONTWAIT | MSG_NOSIGNAL);
 		if (n < 0 && errno != EAGAIN)
-			return;
+			return false;
 		if (n < 0)
 			pump(c);
 		data += n > 0 ? n : 0;
 		len -= n > 0 ? (size_t)n : 0;
 	}
+	return true;
 }
 
 static void client_say(struct client *c, const char *text)
 {
-	client_send(c, text, strlen(text));
+	(void)client_send(c, text, strlen(text));
 	settle(c->rig);
 }
 
@@ -512,7 +513,7 @@ static void run_wire(struct rig *rig, const struct wire_case *want, size_t step)
 	rig->refused_status = 0;
 	struct client *c = client_new(rig);
 	for (size_t at = 0; at < want->len; at += step ? step : want->len) {
-		client_send(c, want->input + at, step ? step : want->len);
+		(void)client_send(c, want->input + at, step ? step : want->len);
 		round_once(rig, 0);
 		round_once(rig, 0);
 	}
@@ -583,7 +584,7 @@ static void test_body_is_bytes(void **state)
 {
 	static const char input[] = POST "Content-Length: 5\r\n\r\n\0\r\n\0\xff";
 	struct client *c = client_new(*state);
-	client_send(c, input, sizeof(input) - 1);
+	(void)client_send(c, input, sizeof(input) - 1);
 	until_answers(c, 1);
 	assert_memory_equal(c->in + c->in_len - 10, "body=\0\r\n\0\xff", 10);
 	client_free(c);
@@ -677,7 +678,7 @@ static void send_head(struct client *c, size_t size)
 	int len = snprintf(head, sizeof(head), LINE "Host: a\r\nX-Test: ");
 	memset(head + len, 'x', size - (size_t)len - 4);
 	memcpy(head + size - 4, "\r\n\r\n", 4);
-	client_send(c, head, size);
+	(void)client_send(c, head, size);
 }
 
 static void test_header_bytes(void **state)
@@ -707,7 +708,8 @@ static void test_endless_head(void **state)
 		struct client *c = client_new(*state);
 		client_say(c, starts[i]);
 		for (int k = 0; k < 1000 && !client_over(c); k++)
-			client_send(c, "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx", 63);
+			(void)client_send(c, "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx",
+			                  63);
 		until_over(c);
 		assert_int_equal(status_of(c), statuses[i]);
 		client_free(c);
@@ -831,8 +833,8 @@ static void test_refusal_outruns_no_reset(void **state)
 	struct rig *rig = *state;
 	for (size_t i = 0; i < N_OF(heads); i++) {
 		struct client *c = client_new(rig);
-		client_send(c, heads[i], strlen(heads[i]));
-		client_send(c, rig->big, sizeof(rig->big));
+		(void)client_send(c, heads[i], strlen(heads[i]));
+		assert_true(client_send(c, rig->big, sizeof(rig->big)));
 		until_over(c);
 		assert_int_equal(c->error, 0);
 		assert_int_equal(status_of(c), i == 2 ? 400 : 413);
@@ -966,7 +968,7 @@ static void test_dribble(void **state)
 	struct client *c = client_new(rig);
 	size_t sent = 0;
 	while (!client_over(c) && sent < sizeof(text) - 1) {
-		client_send(c, text + sent++, 1);
+		(void)client_send(c, text + sent++, 1);
 		pass(rig, 1000);
 	}
 	assert_true(c->over);
@@ -1061,7 +1063,7 @@ static void test_pipelined(void **state)
 	char text[64];
 	for (int i = 0; i < 50; i++) {
 		(void)snprintf(text, sizeof(text), "GET /%d HTTP/1.1\r\nHost: a\r\n\r\n", i);
-		client_send(c, text, strlen(text));
+		(void)client_send(c, text, strlen(text));
 	}
 	until_answers(c, 50);
 	const char *at = c->in;
@@ -1079,7 +1081,7 @@ static void test_pipelined_late(void **state)
 	rig->mode = MODE_HOLD;
 	struct client *c = client_new(rig);
 	for (int i = 0; i < 10; i++)
-		client_send(c, get, sizeof(get) - 1);
+		(void)client_send(c, get, sizeof(get) - 1);
 	for (unsigned i = 1; i <= 10; i++) {
 		until_held(rig, i);
 		settle(rig);
@@ -1114,7 +1116,8 @@ static void test_late(void **state)
 	}
 }
 
-/* Two answers from two tasks of one round: the second goes out in the next one. */
+/* Two answers from two tasks of one round. The second is too late for this round's run of
+ * libmicrohttpd, and nothing else will wake it: the first one's client has left. */
 struct two_tasks {
 	struct rig *rig;
 	struct loop_task first, second;
@@ -1142,15 +1145,14 @@ static void test_answers_from_tasks(void **state)
 	until_held(rig, 1);
 	client_say(b, get);
 	until_held(rig, 2);
+	client_free(a);
 	struct two_tasks two = {.rig = rig};
 	loop_task_init(&two.first, on_first, &two);
 	loop_task_init(&two.second, on_second, &two);
 	loop_defer(rig->loop, &two.first);
 	round_once(rig, 0);
-	client_read(a);
-	assert_int_equal(answers(a), 1);
+	assert_int_equal(http_server_open_requests(rig->server), 0);
 	until_answers(b, 1);
-	client_free(a);
 	client_free(b);
 }
 

@@ -1,0 +1,239 @@
+#include "exchange.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "base/num.h"
+#include "base/rand.h"
+
+enum {
+	COMPLAIN_INTERVAL_US = 1000000, /* of failures of the database, one line a second */
+	KEPT_BODY_BYTES = 1 << 20,      /* a larger answer's memory is given back */
+	STATUS_CLASSES = 3,             /* 2xx, 4xx, 5xx */
+	LABELS_SIZE = 96,
+};
+
+/* What is counted per route; one more for requests that found none. */
+struct route_metrics {
+	struct metric *requests[STATUS_CLASSES], *seconds;
+	char labels[STATUS_CLASSES][LABELS_SIZE], route_label[LABELS_SIZE];
+};
+
+struct exchanges {
+	struct loop *loop;
+	struct exchange *open, *spare; /* spare ones are linked by `next` alone */
+	struct buf body;    /* of the answer that is being written: one at a time, on one loop */
+	char id_prefix[17]; /* request ids of ours: this and a count */
+	uint64_t id_count;
+	int64_t complained_us;
+	uint64_t complaints_kept; /* failures since then */
+	struct route_metrics metrics[ROUTE_COUNT + 1];
+	struct metric *store_errors;
+};
+
+/* ---- beginning and end ---- */
+
+static void name_request(struct exchange *x)
+{
+	const char *given = http_req_header(x->http, "X-Request-Id");
+	if (given && reply_id_valid(given))
+		(void)snprintf(x->request_id, sizeof(x->request_id), "%s", given);
+	else
+		(void)snprintf(x->request_id, sizeof(x->request_id), "%s-%08" PRIx64, x->all->id_prefix,
+		               x->all->id_count++);
+}
+
+struct exchange *exchange_take(struct exchanges *all, struct http_req *http, void *owner)
+{
+	struct exchange *x = all->spare;
+	if (x)
+		all->spare = x->next;
+	else
+		x = malloc(sizeof(*x));
+	if (!x) {
+		reply_out_of_memory(http);
+		return NULL;
+	}
+	x->all = all;
+	x->http = http;
+	x->late = false;
+	x->match.route = NULL;
+	x->owner = owner;
+	buf_init(&x->rows, REPLY_BODY_MAX);
+	x->next = all->open;
+	x->link = &all->open;
+	if (x->next)
+		x->next->link = &x->next;
+	all->open = x;
+	name_request(x);
+	http_req_set_state(http, x);
+	return x;
+}
+
+static void exchange_drop(struct exchange *x)
+{
+	*x->link = x->next;
+	if (x->next)
+		x->next->link = x->link;
+	buf_done(&x->rows);
+	x->next = x->all->spare;
+	x->all->spare = x;
+}
+
+static void log_access(const struct exchange *x, int status)
+{
+	char text[12];
+	const struct route *route = x->match.route;
+	(void)snprintf(text, sizeof(text), "%d", status);
+	log_event(LOG_L_DEBUG, "api.request", "method", route ? route->method : NULL, "route",
+	          route ? route->path : "none", "status", text, "request_id", x->request_id, NULL);
+}
+
+static void count(const struct exchange *x, int status, int64_t start_us)
+{
+	const struct route *route = x->match.route;
+	const struct route_metrics *m = &x->all->metrics[route ? route - routes : ROUTE_COUNT];
+	metric_add(m->requests[status < 400 ? 0 : status < 500 ? 1 : 2], 1);
+	metric_observe(m->seconds, (double)(loop_now_us(x->all->loop) - start_us) / 1e6);
+	log_access(x, status);
+}
+
+/* The answer is out, and the request with it. */
+static void answered(struct exchange *x, int status, int64_t start_us)
+{
+	if (!x->late)
+		count(x, status, start_us);
+	if (x->all->body.cap > KEPT_BODY_BYTES)
+		buf_done(&x->all->body);
+	exchange_drop(x);
+}
+
+/* ---- answers ---- */
+
+void exchange_fail_with(struct exchange *x, int status, const char *message,
+                        const struct http_header *headers, size_t header_count)
+{
+	struct reply reply;
+	int64_t start_us = http_req_start_us(x->http);
+	reply_begin(&reply, x->http, &x->all->body, x->request_id);
+	for (size_t i = 0; i < header_count; i++)
+		reply_header(&reply, headers[i].name, headers[i].value);
+	answered(x, reply_error(&reply, status, message), start_us);
+}
+
+void exchange_fail(struct exchange *x, int status, const char *message)
+{
+	exchange_fail_with(x, status, message, NULL, 0);
+}
+
+/* A database that is away would otherwise write a line for every request. */
+static void complain(const struct exchange *x, const struct err *err)
+{
+	struct exchanges *all = x->all;
+	int64_t now_us = loop_now_us(all->loop);
+	char kept[24];
+	metric_add(all->store_errors, 1);
+	all->complaints_kept++;
+	if (all->complained_us != 0 && now_us - all->complained_us < COMPLAIN_INTERVAL_US)
+		return;
+	(void)snprintf(kept, sizeof(kept), "%" PRIu64, all->complaints_kept);
+	log_err(err->kind == ERR_FATAL ? LOG_L_ERROR : LOG_L_WARN, "api.store_failed", err, "method",
+	        x->match.route->method, "route", x->match.route->path, "request_id", x->request_id,
+	        "failures", kept, NULL);
+	all->complained_us = now_us;
+	all->complaints_kept = 0;
+}
+
+void exchange_fail_store(struct exchange *x, const struct err *err, const char *message)
+{
+	complain(x, err);
+	exchange_fail(x, 500, message);
+}
+
+void exchange_fail_late(struct exchange *x, int status, const char *message)
+{
+	struct reply reply;
+	reply_begin(&reply, x->http, &x->all->body, x->request_id);
+	count(x, reply_error(&reply, status, message), http_req_start_us(x->http));
+	x->late = true;
+}
+
+struct buf *exchange_data(struct exchange *x, struct reply *reply)
+{
+	reply_begin(reply, x->http, &x->all->body, x->request_id);
+	reply_data(reply);
+	return reply->body;
+}
+
+void exchange_send(struct exchange *x, struct reply *reply)
+{
+	int64_t start_us = http_req_start_us(x->http);
+	answered(x, reply_send(reply), start_us);
+}
+
+/* ---- all of them ---- */
+
+static void count_route(struct exchanges *all, struct metrics *metrics, size_t at)
+{
+	static const char *const classes[STATUS_CLASSES] = {"2xx", "4xx", "5xx"};
+	struct route_metrics *m = &all->metrics[at];
+	const char *method = at < ROUTE_COUNT ? routes[at].method : "";
+	const char *path = at < ROUTE_COUNT ? routes[at].path : "none";
+	for (size_t i = 0; i < STATUS_CLASSES; i++) {
+		(void)snprintf(m->labels[i], LABELS_SIZE, "method=\"%s\",route=\"%s\",status=\"%s\"", method,
+		               path, classes[i]);
+		m->requests[i] = metrics_counter(metrics, "sandsweep_http_requests_total", m->labels[i],
+		                                 "Answered requests.");
+	}
+	(void)snprintf(m->route_label, LABELS_SIZE, "method=\"%s\",route=\"%s\"", method, path);
+}
+
+static void register_metrics(struct exchanges *all, struct metrics *metrics)
+{
+	for (size_t i = 0; i <= ROUTE_COUNT; i++)
+		count_route(all, metrics, i);
+	for (size_t i = 0; i <= ROUTE_COUNT; i++)
+		all->metrics[i].seconds =
+		    metrics_histogram(metrics, "sandsweep_http_request_seconds", all->metrics[i].route_label,
+		                      "From a request's headers to its answer.");
+	all->store_errors = metrics_counter(metrics, "sandsweep_http_store_errors_total", NULL,
+	                                    "Requests that failed because of PostgreSQL.");
+}
+
+struct exchanges *exchanges_new(struct loop *loop, struct metrics *metrics, struct err *err)
+{
+	struct exchanges *all = calloc(1, sizeof(*all));
+	if (!all) {
+		(void)err_oom(err);
+		return NULL;
+	}
+	all->loop = loop;
+	buf_init(&all->body, REPLY_BODY_MAX);
+	uint8_t prefix[8];
+	rand_bytes(prefix, sizeof(prefix));
+	num_hex(prefix, sizeof(prefix), all->id_prefix);
+	register_metrics(all, metrics);
+	return all;
+}
+
+static void free_list(struct exchange *x)
+{
+	while (x) {
+		struct exchange *next = x->next;
+		buf_done(&x->rows);
+		free(x);
+		x = next;
+	}
+}
+
+void exchanges_free(struct exchanges *all)
+{
+	if (!all)
+		return;
+	free_list(all->open);
+	free_list(all->spare);
+	buf_done(&all->body);
+	free(all);
+}

@@ -1,0 +1,149 @@
+#include "function_json.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "reply.h"
+
+int function_json_suffix(const char *region, const char *root_domain,
+                         char out[FUNCTION_JSON_SUFFIX_SIZE])
+{
+	int len = snprintf(out, FUNCTION_JSON_SUFFIX_SIZE, "%s%s.%s", *region ? "." : "", region,
+	                   root_domain);
+	if (len < 0 || len >= FUNCTION_JSON_SUFFIX_SIZE)
+		return -1;
+	for (char *p = out; *p; p++)
+		*p = (char)tolower((unsigned char)*p);
+	return 0;
+}
+
+/* ---- members: each writes its own comma in front, as given by `key` ---- */
+
+static void put_text(struct buf *out, const char *key, const char *value)
+{
+	(void)buf_str(out, key);
+	reply_string(out, value);
+}
+
+static void put_uuid(struct buf *out, const char *key, const struct uuid *value)
+{
+	char text[UUID_TEXT_SIZE];
+	uuid_format(value, text);
+	(void)buf_str(out, key);
+	(void)buf_char(out, '"');
+	(void)buf_add(out, text, UUID_TEXT_SIZE - 1);
+	(void)buf_char(out, '"');
+}
+
+static void put_uuid_if_set(struct buf *out, const char *key, const struct uuid *value)
+{
+	if (!uuid_is_nil(value))
+		put_uuid(out, key, value);
+}
+
+static void put_i64(struct buf *out, const char *key, int64_t value)
+{
+	(void)buf_str(out, key);
+	(void)buf_i64(out, value);
+}
+
+static void put_time(struct buf *out, const char *key, int64_t wall_us)
+{
+	char text[CLOCK_RFC3339_SIZE];
+	clock_rfc3339(wall_us, text);
+	(void)buf_str(out, key);
+	(void)buf_char(out, '"');
+	(void)buf_str(out, text);
+	(void)buf_char(out, '"');
+}
+
+static void put_time_if_set(struct buf *out, const char *key, int64_t wall_us)
+{
+	if (wall_us != 0)
+		put_time(out, key, wall_us);
+}
+
+static void put_autoscaling(struct buf *out, int64_t min_warm, int64_t max_active,
+                            int64_t target_concurrency, int64_t scale_down_after_seconds)
+{
+	(void)buf_str(out, ",\"autoscaling\":{");
+	put_i64(out, "\"min_warm\":", min_warm);
+	put_i64(out, ",\"max_active\":", max_active);
+	put_i64(out, ",\"target_concurrency\":", target_concurrency);
+	put_i64(out, ",\"scale_down_after_seconds\":", scale_down_after_seconds);
+	(void)buf_char(out, '}');
+}
+
+/* ---- a function ---- */
+
+/* Two members with the same ending: "label.region.root" and "https://label.region.root". */
+static void put_host(struct buf *out, const char *domain_label, const char *suffix)
+{
+	char host[FUNCTION_JSON_SUFFIX_SIZE + 256];
+	size_t len = 0;
+	for (; domain_label[len] && len < 255; len++)
+		host[len] = (char)tolower((unsigned char)domain_label[len]);
+	(void)snprintf(host + len, sizeof(host) - len, "%s", suffix);
+	put_text(out, ",\"host\":", host);
+	char url[sizeof("https://") + sizeof(host)];
+	(void)snprintf(url, sizeof(url), "https://%s", host);
+	put_text(out, ",\"url\":", url);
+}
+
+void function_json(struct buf *out, const struct store_function *f, const char *host_suffix)
+{
+	put_uuid(out, "{\"id\":", &f->id);
+	put_uuid(out, ",\"team_id\":", &f->team_id);
+	put_text(out, ",\"name\":", f->name);
+	put_text(out, ",\"slug\":", f->slug);
+	put_text(out, ",\"domain_label\":", f->domain_label);
+	put_uuid_if_set(out, ",\"active_revision_id\":", &f->active_revision_id);
+	(void)buf_str(out, f->enabled ? ",\"enabled\":true" : ",\"enabled\":false");
+	put_autoscaling(out, f->min_warm, f->max_active, f->target_concurrency,
+	                f->scale_down_after_seconds);
+	put_uuid_if_set(out, ",\"created_by\":", &f->created_by);
+	put_time(out, ",\"created_at\":", f->created_at_us);
+	put_time(out, ",\"updated_at\":", f->updated_at_us);
+	put_time_if_set(out, ",\"deleted_at\":", f->deleted_at_us);
+	put_host(out, f->domain_label, host_suffix);
+	(void)buf_char(out, '}');
+}
+
+/* ---- a runtime ---- */
+
+static bool blank(const char *text)
+{
+	return !text || text[strspn(text, " \t\r\n")] == '\0';
+}
+
+static void put_text_if_set(struct buf *out, const char *key, const char *value)
+{
+	if (!blank(value))
+		put_text(out, key, value);
+}
+
+/* One row per state, the first that holds wins. */
+static const char *state_members(const struct store_runtime *runtime)
+{
+	if (!runtime->enabled)
+		return ",\"state\":\"disabled\",\"phase\":\"disabled\",\"readiness_state\":\"unknown\"";
+	if (!blank(runtime->sandbox_id))
+		return ",\"state\":\"active\",\"phase\":\"ready\",\"readiness_state\":\"ready\"";
+	return ",\"state\":\"idle\",\"phase\":\"idle\",\"readiness_state\":\"unknown\"";
+}
+
+void function_json_runtime(struct buf *out, const struct store_runtime *r)
+{
+	put_uuid(out, "{\"function_id\":", &r->function_id);
+	put_uuid(out, ",\"revision_id\":", &r->revision_id);
+	put_i64(out, ",\"revision_number\":", r->revision_number);
+	(void)buf_str(out, state_members(r));
+	put_autoscaling(out, r->min_warm, r->max_active, r->target_concurrency,
+	                r->scale_down_after_seconds);
+	put_text_if_set(out, ",\"runtime_sandbox_id\":", r->sandbox_id);
+	put_text_if_set(out, ",\"runtime_context_id\":", r->context_id);
+	put_time_if_set(out, ",\"runtime_updated_at\":", r->runtime_updated_at_us);
+	(void)buf_char(out, '}');
+}

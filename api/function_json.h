@@ -1,0 +1,19 @@
+/* Functions and runtimes as the API shows them (contract 1.2 and 1.4). */
+#ifndef API_FUNCTION_JSON_H
+#define API_FUNCTION_JSON_H
+
+#include "base/buf.h"
+#include "sql/store_api.h"
+
+/* Where function hosts live: ".REGION.ROOT" or ".ROOT", in lower case. */
+enum { FUNCTION_JSON_SUFFIX_SIZE = 256 };
+/* `region` may be "". 0, or -1 when it does not fit. */
+int function_json_suffix(const char *region, const char *root_domain,
+                         char out[FUNCTION_JSON_SUFFIX_SIZE]);
+
+/* Append one object; the buffer's `failed` says whether it fitted. What is absent is left out,
+ * never null. */
+void function_json(struct buf *out, const struct store_function *function, const char *host_suffix);
+void function_json_runtime(struct buf *out, const struct store_runtime *runtime);
+
+#endif

@@ -1,0 +1,46 @@
+/* The answers: one envelope, one set of headers. */
+#ifndef API_REPLY_H
+#define API_REPLY_H
+
+#include <stddef.h>
+
+#include "base/buf.h"
+#include "base/http.h"
+
+enum {
+	REPLY_ID_MAX = 64,          /* of a request id that a client brings */
+	REPLY_BODY_MAX = 64 << 20,  /* a list of some 100 000 functions */
+	REPLY_HEADERS_MAX = 8,
+};
+
+/* Appends `text` as a JSON string. What is not UTF-8 becomes U+FFFD. */
+void reply_string(struct buf *out, const char *text);
+
+/* True for 1 to REPLY_ID_MAX bytes of A-Z a-z 0-9 . _ -  */
+bool reply_id_valid(const char *id);
+
+/* An answer under construction. */
+struct reply {
+	struct http_req *http;
+	struct buf *body; /* borrowed: the caller keeps its memory from one answer to the next */
+	struct http_header headers[REPLY_HEADERS_MAX];
+	size_t header_count;
+};
+/* Everything is borrowed until the reply is sent. Clears `body`. */
+void reply_begin(struct reply *reply, struct http_req *http, struct buf *body,
+                 const char *request_id);
+/* One more header; past REPLY_HEADERS_MAX (a bug) it is left out. */
+void reply_header(struct reply *reply, const char *name, const char *value);
+
+/* Opens {"success":true,"data":{ in the body; the caller appends the members of data. */
+void reply_data(struct reply *reply);
+/* Closes and sends what reply_data opened. Returns the status that went out: 200, or 500 when the
+ * body had not fitted into its buffer. */
+int reply_send(struct reply *reply);
+/* Sends {"success":false,"error":{"code":...,"message":...}}; the code follows from the status.
+ * Returns the status. */
+int reply_error(struct reply *reply, int status, const char *message);
+/* 500 without any memory of ours. */
+void reply_out_of_memory(struct http_req *http);
+
+#endif

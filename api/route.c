@@ -1,0 +1,121 @@
+#include "route.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/num.h"
+#include "handlers.h"
+
+const struct route routes[ROUTE_COUNT] = {
+    {"GET", "/api/v1/functions/{id}/runtime", ROUTE_READ, ROUTE_BODY_IGNORED, handle_runtime_get},
+    {"POST", "/api/v1/functions/{id}/runtime/restart", ROUTE_WRITE, ROUTE_BODY_IGNORED,
+     handle_runtime_restart},
+    {"POST", "/api/v1/functions/{id}/runtime/recycle", ROUTE_WRITE, ROUTE_BODY_IGNORED,
+     handle_runtime_recycle},
+    {"GET", "/api/v1/functions", ROUTE_READ, ROUTE_BODY_IGNORED, handle_function_list},
+    {"GET", "/api/v1/functions/{id}", ROUTE_READ, ROUTE_BODY_IGNORED, handle_function_get},
+    {"PUT", "/api/v1/functions/{id}", ROUTE_WRITE, ROUTE_BODY_READ, handle_function_update},
+    {"DELETE", "/api/v1/functions/{id}", ROUTE_DELETE, ROUTE_BODY_IGNORED, handle_function_delete},
+    {"GET", "/livez", ROUTE_PUBLIC, ROUTE_BODY_IGNORED, handle_livez},
+    {"GET", "/readyz", ROUTE_PUBLIC, ROUTE_BODY_IGNORED, handle_readyz},
+    {"GET", "/version", ROUTE_PUBLIC, ROUTE_BODY_IGNORED, handle_version},
+};
+
+/* The longest path that a route can have: six segments, one of them an id. */
+enum { SEGMENTS_MAX = 6, DECODED_MAX = ROUTE_ID_MAX + 64 };
+
+struct segments {
+	const char *at[SEGMENTS_MAX];
+	size_t count;
+	char text[DECODED_MAX]; /* the segments, decoded, each with its NUL */
+};
+
+/* The byte at *path, of which an escape takes three; moves *path on. -1: no route has it. */
+static int decode_byte(const char **path)
+{
+	uint8_t byte = (uint8_t)**path;
+	size_t taken = 1;
+	if (byte == '%') {
+		if (strnlen(*path, 3) < 3 || num_unhex(*path + 1, 2, &byte) < 0)
+			return -1;
+		taken = 3;
+	}
+	*path += taken;
+	return byte >= 0x20 && byte < 0x7f ? byte : -1;
+}
+
+static int split(const char *path, struct segments *ret)
+{
+	size_t used = 0;
+	ret->count = 0;
+	while (*path == '/' && path[1] != '\0') {
+		path++;
+		if (ret->count == SEGMENTS_MAX)
+			return -1;
+		ret->at[ret->count++] = ret->text + used;
+		while (*path && *path != '/') {
+			int byte = decode_byte(&path);
+			if (byte < 0 || used + 1 >= sizeof(ret->text))
+				return -1;
+			ret->text[used++] = (char)byte;
+		}
+		if (used >= sizeof(ret->text))
+			return -1;
+		ret->text[used++] = '\0';
+	}
+	return *path == '\0' || strcmp(path, "/") == 0 ? 0 : -1;
+}
+
+/* *ret_id is the segment in place of {id}, "" when the pattern has none. */
+static bool fits(const char *pattern, const struct segments *segments, const char **ret_id)
+{
+	*ret_id = "";
+	for (size_t i = 0; i < segments->count; i++) {
+		const char *segment = segments->at[i];
+		if (*pattern++ != '/')
+			return false;
+		size_t len = strcspn(pattern, "/"), segment_len = strlen(segment);
+		if (len == 4 && memcmp(pattern, "{id}", 4) == 0) {
+			if (segment_len == 0 || segment_len > ROUTE_ID_MAX)
+				return false;
+			*ret_id = segment;
+		} else if (segment_len != len || memcmp(pattern, segment, len) != 0) {
+			return false;
+		}
+		pattern += len;
+	}
+	return *pattern == '\0';
+}
+
+/* Adds a method to a list like "GET, HEAD, PUT". */
+static void allow(char list[ROUTE_ALLOW_SIZE], const char *method)
+{
+	size_t len = strlen(list);
+	(void)snprintf(list + len, ROUTE_ALLOW_SIZE - len, "%s%s", len > 0 ? ", " : "",
+	               strcmp(method, "GET") == 0 ? "GET, HEAD" : method);
+}
+
+void route_find(const char *method, const char *path, struct route_match *ret)
+{
+	struct segments segments;
+	const char *id;
+	*ret = (struct route_match){.status = 404};
+	if (split(path, &segments) < 0)
+		return;
+	const char *wanted = strcmp(method, "HEAD") == 0 ? "GET" : method;
+	for (size_t i = 0; i < ROUTE_COUNT; i++) {
+		if (!fits(routes[i].path, &segments, &id))
+			continue;
+		if (strcmp(routes[i].method, wanted) == 0) {
+			ret->status = 200;
+			ret->route = &routes[i];
+			ret->allow[0] = '\0';
+			memcpy(ret->id, id, strlen(id) + 1);
+			return;
+		}
+		ret->status = 405;
+		allow(ret->allow, routes[i].method);
+	}
+}

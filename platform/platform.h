@@ -1,0 +1,90 @@
+/* The sandbox platform's HTTP API, as far as deleting needs it: the only user of libcurl.
+ * Asynchronous on our loop (curl multi, keep-alive, HTTP/2 by ALPN over TLS), every call with a
+ * deadline and a bound on the answer's size. What an answer means for a row is not decided here. */
+#ifndef PLATFORM_PLATFORM_H
+#define PLATFORM_PLATFORM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/config.h"
+#include "base/err.h"
+#include "base/loop.h"
+#include "base/metrics.h"
+#include "base/trace.h"
+#include "base/uuid.h"
+
+/* The [platform] section. */
+struct platform_config {
+	const char *url;             /* "https://platform.example:8443", required; no path, no query */
+	const char *token;           /* a key of scope platform; secret, required */
+	const char *ca_file;         /* "" : the system's */
+	int64_t connect_timeout_ms;
+	int64_t timeout_ms;          /* of one whole call */
+	int64_t connections_max;
+	int64_t body_max_bytes;      /* of an answer; past it PLATFORM_TOO_LARGE */
+};
+extern const struct config_section platform_section;
+
+enum platform_op {
+	PLATFORM_SANDBOX_DELETE,  /* DELETE /api/v1/sandboxes/{id} */
+	PLATFORM_SANDBOX_GET,     /* GET    /api/v1/sandboxes/{id} */
+	PLATFORM_VOLUME_DELETE,   /* DELETE /api/v1/sandboxvolumes/{id} ; never with force */
+	PLATFORM_VOLUME_GET,      /* GET    /api/v1/sandboxvolumes/{id} */
+	PLATFORM_SNAPSHOT_DELETE, /* DELETE /api/v1/sandboxvolumes/{parent}/snapshots/{id} */
+	PLATFORM_OP_COUNT,
+};
+
+/* How a call ended short of an answer that can be trusted. */
+enum platform_fault {
+	PLATFORM_ANSWERED,  /* a complete, well-formed answer: look at status and code */
+	PLATFORM_CONNECT,   /* no connection (refused, DNS, TLS) */
+	PLATFORM_TIMEOUT,
+	PLATFORM_RESET,     /* the connection broke before the answer was complete */
+	PLATFORM_MALFORMED, /* an answer that is no envelope of the contract */
+	PLATFORM_TOO_LARGE,
+	PLATFORM_CANCELLED, /* by us */
+	PLATFORM_FAULT_COUNT,
+};
+
+struct platform_answer {
+	enum platform_fault fault;
+	int status;             /* HTTP; 0 without one */
+	char code[32];          /* the error envelope's code; "" without one */
+	char text[160];         /* one line for people: the message, or what went wrong */
+	int64_t retry_after_ms; /* 0: none. Seconds or an HTTP date (RFC 9110 10.2.3), at most an hour */
+	int64_t latency_us;
+	bool reused;            /* the connection was kept alive from before */
+};
+
+struct platform;
+struct platform_call; /* in flight */
+
+/* NULL and *err: ERR_REJECT "config" for a URL or CA file that cannot be used; ERR_FATAL. */
+struct platform *platform_new(struct loop *loop, const struct platform_config *config,
+                              struct metrics *metrics, struct err *err) MUST_CHECK;
+void platform_free(struct platform *platform); /* cancels everything, calling back nobody */
+
+struct platform_request {
+	enum platform_op op;
+	struct uuid team_id;     /* X-Team-ID */
+	const char *id;          /* percent-encoded into the path */
+	const char *parent_id;   /* a snapshot's volume; else NULL */
+	const char *traceparent; /* "" or a parent: the call gets a child span of it */
+	void (*done)(void *arg, const struct platform_answer *answer); /* exactly once, from the loop */
+	void *arg;
+};
+/* Everything is copied. NULL and *err (done is not called): ERR_RETRY without memory; ERR_REJECT
+ * "bad_id" for an id that cannot be one part of a path: NULL, empty, ".", ".." (whatever stands
+ * between could resolve them and another resource would be deleted) or longer than 256 bytes. */
+struct platform_call *platform_send(struct platform *platform, const struct platform_request *request,
+                                    struct err *err) MUST_CHECK;
+/* Drops the call at once: `done` is not called, the connection is closed. */
+void platform_cancel(struct platform_call *call);
+int platform_in_flight(const struct platform *platform);
+
+const char *platform_op_name(enum platform_op op);          /* "sandbox_delete" */
+const char *platform_fault_name(enum platform_fault fault); /* "timeout" */
+
+#endif

@@ -1,0 +1,54 @@
+/* What the Kafka clients of this folder share and nobody else sees: librdkafka's configuration from
+ * ours, its logs, its queues on our loop, and an end that does not take for ever. */
+#ifndef QUEUE_CLIENT_H
+#define QUEUE_CLIENT_H
+
+#include <librdkafka/rdkafka.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/loop.h"
+#include "kafka.h"
+
+enum client_kind { CLIENT_ADMIN, CLIENT_PRODUCER, CLIENT_CONSUMER };
+
+/* Our defaults, then the section's open keys, then what correctness rests on. NULL and *err:
+ * ERR_FATAL with librdkafka's own text, ERR_REJECT for a property that may not be set. The caller
+ * owns the result until client_new(). */
+rd_kafka_conf_t *client_conf(const struct kafka_config *config, enum client_kind kind,
+                             struct err *err) MUST_CHECK;
+/* Takes `conf` in any case. Logs come as events or callbacks on the main queue. */
+rd_kafka_t *client_new(enum client_kind kind, rd_kafka_conf_t *conf, struct err *err) MUST_CHECK;
+/* Destroys the client, and waits at most wait_ms for librdkafka's threads to end; after that they
+ * are left to themselves. Every message, list and queue of it must be gone before. */
+void client_destroy(rd_kafka_t *client, int64_t wait_ms);
+
+/* One line of librdkafka's log, into ours. */
+void client_log(int syslog_level, const char *facility, const char *text);
+/* An error that librdkafka deals with itself. */
+void client_log_error(int code, const char *text);
+
+/* What a statistics report says about being alive: microseconds since the last answer of any
+ * broker, or -1 when none is connected. */
+int64_t client_heard_us(const char *report, size_t len);
+
+/* librdkafka's own fatal error if there is one, otherwise `code` and `text`, into *err. */
+void client_fatal(rd_kafka_t *client, int code, const char *text, struct err *err);
+
+/* A librdkafka queue as a source on our loop. librdkafka tells only of the first event on an empty
+ * queue: fn must read until the queue is empty, or ask again. */
+struct client_wake {
+	int fd; /* an eventfd; -1: none */
+	struct loop_io io;
+	rd_kafka_queue_t *queue; /* borrowed */
+	void (*fn)(void *arg);
+	void *arg;
+};
+int client_wake_init(struct client_wake *wake, struct loop *loop, rd_kafka_queue_t *queue,
+                     void (*fn)(void *arg), void *arg, struct err *err) MUST_CHECK;
+/* Calls fn again in the next round. */
+void client_wake_again(struct client_wake *wake);
+/* Before the queue is destroyed. Safe on one that was never initialised but has fd -1. */
+void client_wake_done(struct client_wake *wake, struct loop *loop);
+
+#endif
