@@ -15,16 +15,17 @@ struct http_server;
 struct http_req;
 
 struct http_limits {
-	size_t header_max_bytes;    /* request line and headers together; past it 431 */
+	size_t header_max_bytes;    /* request line and headers together; past it 431, as past 100 fields */
 	unsigned conns_max;         /* connections in all; past it accepted and closed */
 	unsigned conns_per_ip_max;  /* per client address; 0: no limit of its own */
-	int64_t idle_ms;            /* a connection without a byte moving is closed */
+	int64_t idle_ms;            /* a connection without a byte moving is closed; whole seconds */
 	int64_t request_ms;         /* from the first byte of a request to its last; then closed */
 	int64_t answer_ms;          /* from its last byte to http_reply; then 503 in its place */
 };
 
 struct http_opts {
-	const char *listen; /* "127.0.0.1:8080", "[::1]:0", ":8080"; port 0: the kernel picks one */
+	/* "127.0.0.1:8080", "[::1]:0", ":8080" (both families); port 0: the kernel picks one */
+	const char *listen;
 	bool reuse_port;    /* SO_REUSEPORT: several processes share the port */
 	struct http_limits limits;
 	/* Called when the headers are complete. Returns the largest body taken for this request, in
@@ -33,7 +34,8 @@ struct http_opts {
 	/* The whole request is here. Answer with http_reply(), now or later, exactly once. */
 	void (*on_request)(void *arg, struct http_req *req);
 	/* The server refuses a request by itself: 400 (guard, `why` says what), 413, 431, 503 (no
-	 * answer in time). Reply with http_reply() at once. 400 and 431 close the connection after it. */
+	 * answer in time). Reply with http_reply() at once; the connection closes after it. After a
+	 * 503 the handler still owns its `req`, whose texts live on until it replies, into nothing. */
 	void (*on_refused)(void *arg, struct http_req *req, int status, const char *why);
 	void *arg;
 };
@@ -70,7 +72,8 @@ struct http_header {
 	const char *name, *value;
 };
 /* Answers with `len` bytes of `body` (copied) and these headers. Content-Length and Date are added.
- * `content_type` may be NULL for an empty body. `req` must not be used after it. */
+ * `content_type` may be NULL for an empty body. `req` must not be used after it. A request with a
+ * chunked body is the last one on its connection. */
 void http_reply(struct http_req *req, int status, const char *content_type, const void *body,
                 size_t len, const struct http_header *headers, size_t header_count);
 /* For a simulator that misbehaves: closes the connection without an answer (reset). */

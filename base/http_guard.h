@@ -12,9 +12,9 @@ struct http_field {
 
 /* `version` is "HTTP/1.0" or "HTTP/1.1". Returns NULL when the fields are fine, otherwise a fixed
  * sentence that says what is wrong: Content-Length with Transfer-Encoding, a second or malformed
- * Content-Length, no Host (1.1) or a second one, Transfer-Encoding other than exactly "chunked" or on
- * HTTP/1.0 or repeated, a space or a control byte in a field name, a control byte (other than tab)
- * in a value. Pure; never blocks. */
+ * Content-Length, no Host (1.1), a second or malformed one, Transfer-Encoding other than exactly
+ * "chunked" or on HTTP/1.0 or repeated, a field name that is not a token (a space, a control byte),
+ * a control byte (other than tab) in a value, another version. Pure; never blocks. */
 const char *http_guard(const char *version, const struct http_field *fields, size_t field_count);
 
 #endif

