@@ -14,7 +14,8 @@ BASE := err clock log loop buf num uuid rand backoff hash trace killpoint json m
         http http_guard config supervise cmd
 SQL := pg_params pg_common pg_conn pg_pool pg_sync row call ledger migrate store_api store_keys \
        store_worker store_outbox store_targets cmd_migrate
-QUEUE := event client kafka topics producer idset relay partitions dead_letter consumer cmd_topics
+QUEUE := event client kafka topics producer idset relay partitions joining dead_letter consumer \
+         cmd_topics
 PLATFORM := answer endpoint meter client
 WORKER := limiter breaker verdict fair target record executor intake outbox worker cmd_worker \
           cmd_targets
@@ -55,8 +56,8 @@ DIR_release := build
 DIR_test := build/test
 DIR_asan := build/asan
 
-.PHONY: all test-build asan-build setup demo check lint asan fuzz bench install clean format
-all: setup-build build/sandsweep
+.PHONY: all demo check lint asan fuzz bench install clean format
+.DEFAULT_GOAL := all
 
 setup-%:
 	$(Q)scripts/setup $*
@@ -104,6 +105,52 @@ ALL_$(1) := $$(DIR_$(1))/sandsweep $$(DIR_$(1))/sandsweep-sim $$(DIR_$(1))/mockb
 endef
 $(foreach b,$(BUILDS),$(eval $(call BUILD,$(b))))
 .SECONDARY:
+
+# ---- fuzzing: clang, libFuzzer, everything instrumented ----
+CC_fuzz = clang-14
+CFLAGS_fuzz = -std=gnu17 -g -O1 -w -D_GNU_SOURCE -DSANDSWEEP_VERSION='"$(VERSION)"' -I. -Ibuild/gen \
+              $(shell pkg-config --cflags $(PACKAGES)) -fsanitize=fuzzer-no-link,address,undefined \
+              -fno-sanitize-recover=undefined
+OBJ_fuzz := $(lib:%=build/fuzz/obj/%.o) build/fuzz/obj/gen/sql_queries.o build/fuzz/obj/gen/sql_migrations.o
+build/fuzz/obj/gen/%.o: build/gen/%.c
+	@mkdir -p $(@D)
+	$(Q)$(CC_fuzz) $(CFLAGS_fuzz) -MMD -MP -c -o $@ $<
+build/fuzz/obj/%.o: %.c | $(GEN)
+	@mkdir -p $(@D)
+	@echo "  FUZZ  $@"
+	$(Q)$(CC_fuzz) $(CFLAGS_fuzz) -MMD -MP -c -o $@ $<
+build/fuzz/libsandsweep.a: $(OBJ_fuzz)
+	$(Q)rm -f $@ && ar rcs $@ $^
+build/fuzz/fuzz_%: build/fuzz/obj/tests/fuzz/fuzz_%.o build/fuzz/libsandsweep.a
+	@echo "  LD    $@"
+	$(Q)$(CC_fuzz) -fsanitize=fuzzer,address,undefined -o $@ $^ $(LIBS)
+ALL_fuzz := $(FUZZ:%=build/fuzz/%)
+-include $(wildcard build/fuzz/obj/*/*.d)
+
+# ---- what people call ----
+all: build/sandsweep build/sandsweep-sim build/mockbroker
+demo: setup-build setup-demo
+	$(Q)$(MAKE) --no-print-directory -j2 all
+	$(Q)scripts/demo
+# Setting up comes first and alone: what is missing at the start of make is found by its second run.
+check: setup-build setup-test setup-kafka setup-lint setup-fuzz
+	$(Q)$(MAKE) --no-print-directory -j2 check-builds
+	$(Q)tests/run test asan fuzz
+asan: setup-build setup-test setup-kafka
+	$(Q)$(MAKE) --no-print-directory -j2 $(ALL_asan)
+	$(Q)tests/run asan
+fuzz: setup-build setup-fuzz
+	$(Q)$(MAKE) --no-print-directory -j2 $(ALL_fuzz)
+	$(Q)tests/run fuzz
+lint: setup-build setup-lint $(GEN)
+	$(Q)scripts/lint
+bench: setup-build setup-test setup-kafka setup-bench
+	$(Q)$(MAKE) --no-print-directory -j2 all
+	$(Q)bench/all
+.PHONY: check-builds
+check-builds: build/sandsweep $(ALL_test) $(ALL_asan) $(ALL_fuzz)
+format: setup-lint
+	$(Q)git ls-files '*.c' '*.h' | xargs clang-format-14 -i
 
 clean:
 	rm -rf build

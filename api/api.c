@@ -9,8 +9,10 @@
 #include "handlers.h"
 #include "sql/store_api.h"
 
-#define ROW(key, type, min, max, def, help)                                                      \
+/* clang-format off */
+#define ROW(key, type, min, max, def, help) \
 	{#key, type, offsetof(struct api_config, key), min, max, def, false, help}
+/* clang-format on */
 
 static const struct config_row rows[] = {
     ROW(listen, CONFIG_STR, 0, 0, "127.0.0.1:8080",
@@ -205,8 +207,7 @@ static int build(struct api *api, struct loop *loop, const struct api_config *co
 	api->watch = store_key_watch_new(loop, postgres, on_keys_changed, api, err);
 	if (!api->watch || !(api->server = listen_api(api, loop, config, err)))
 		return -1;
-	if (*config->metrics_listen &&
-	    !(api->metrics_server = listen_metrics(api, loop, config, err)))
+	if (*config->metrics_listen && !(api->metrics_server = listen_metrics(api, loop, config, err)))
 		return -1;
 	return 0;
 }

@@ -24,8 +24,8 @@ struct api_config {
 extern const struct config_section api_section;
 
 struct api;
-/* Listens and starts to connect to Postgres; both configurations and the loop must outlive it.
- * NULL and *err: ERR_REJECT for an address that cannot be read, ERR_FATAL when it cannot be bound. */
+/* Listens and starts to connect to Postgres; both configurations and the loop must outlive it. NULL
+ * and *err: ERR_REJECT for an address that cannot be read, ERR_FATAL when it cannot be bound. */
 struct api *api_new(struct loop *loop, const struct api_config *config,
                     const struct pg_config *postgres, struct err *err) MUST_CHECK;
 /* Closes everything; what was still unanswered stays so. */

@@ -188,8 +188,8 @@ void auth_flush(struct auth *auth)
 	auth_cache_flush(auth->cache);
 }
 
-/* What was asked for before a flush may be what the flush was about: it answers its own request, and
- * is not remembered. */
+/* What was asked for before a flush may be what the flush was about: it answers its own request
+ * and is not remembered. */
 static void remember(const struct auth_check *check, const struct store_key *key)
 {
 	struct auth *auth = check->auth;

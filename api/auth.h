@@ -1,4 +1,4 @@
-/* Who asks: the Bearer key of a request, its look-up in Postgres and a small cache in front of it. */
+/* Who asks: the Bearer key of a request, its look-up in Postgres and a small cache before that. */
 #ifndef API_AUTH_H
 #define API_AUTH_H
 
@@ -12,9 +12,9 @@
 #include "sql/store_api.h"
 
 enum {
-	AUTH_KEY_MAX = 256,      /* bytes of a whole key */
-	AUTH_SECRET_BYTES = 24,  /* random bytes of a key, written as 48 hex digits */
-	AUTH_CACHE_SIZE = 4096,  /* keys that are remembered */
+	AUTH_KEY_MAX = 256,     /* bytes of a whole key */
+	AUTH_SECRET_BYTES = 24, /* random bytes of a key, written as 48 hex digits */
+	AUTH_CACHE_SIZE = 4096, /* keys that are remembered */
 };
 
 /* ---- the text of a key: pure ---- */
@@ -30,7 +30,7 @@ int auth_parse(const char *header, const char **ret_key, size_t *ret_len) MUST_C
 /* ---- the cache: pure, times are passed in ---- */
 
 /* Open addressing over AUTH_CACHE_SIZE entries; a key lives in one of a few slots after its hash.
- * That a key does not exist is remembered too, but such an entry never displaces one of a real key. */
+ * That a key does not exist is remembered too, but never at the cost of one that does. */
 struct auth_cache;
 enum auth_known { AUTH_MISS, AUTH_KEY, AUTH_NO_KEY };
 
@@ -52,7 +52,7 @@ struct auth;
 struct auth *auth_new(struct loop *loop, struct pg_pool *pool, int64_t cache_ms,
                       struct metrics *metrics, struct err *err) MUST_CHECK;
 void auth_free(struct auth *auth);
-/* Some key was changed: nothing that was heard before counts any more, answers under way included. */
+/* Some key was changed: what was heard before counts no more, answers under way included. */
 void auth_flush(struct auth *auth);
 
 /* `key` is borrowed for the call. NULL with err NULL: no such key, or it expired or was revoked. */

@@ -108,7 +108,8 @@ static void on_signal(void *arg, int signal)
 {
 	struct front *front = arg;
 	if (signal == SIGHUP)
-		log_event(LOG_L_INFO, "api.hangup", "note", "a changed configuration needs a restart", NULL);
+		log_event(LOG_L_INFO, "api.hangup", "note", "a changed configuration needs a restart",
+		          NULL);
 	else
 		drain(front);
 }

@@ -34,8 +34,12 @@ static int usage(struct err *err, const char *text)
 
 static bool known_permission(const char *word, size_t len)
 {
-	static const char *const known[] = {"function:read",   "function:create", "function:write",
-	                                    "function:delete", "function:*",      "*",
+	static const char *const known[] = {"function:read",
+	                                    "function:create",
+	                                    "function:write",
+	                                    "function:delete",
+	                                    "function:*",
+	                                    "*",
 	                                    "*:*"};
 	for (size_t i = 0; i < N_OF(known); i++)
 		if (strlen(known[i]) == len && memcmp(known[i], word, len) == 0)
@@ -55,7 +59,9 @@ static int check_permissions(const char *list, struct err *err)
 			               "function:write, function:delete and *",
 			               (int)len, word);
 		if (word[len] == '\0')
-			return strlen(list) < PERMISSIONS_SIZE ? 0 : usage(err, "the list of permissions is too long");
+			return strlen(list) < PERMISSIONS_SIZE
+			           ? 0
+			           : usage(err, "the list of permissions is too long");
 		word += len + 1;
 	}
 }
@@ -65,12 +71,14 @@ static int permissions_of(const struct words *w, const char **ret, struct err *e
 	static const char all[] = "function:read,function:create,function:write,function:delete";
 	static const struct {
 		const char *role, *permissions;
-	} roles[] = {
-	    {"admin", all}, {"developer", all}, {"builder", "function:read"}, {"viewer", "function:read"}};
+	} roles[] = {{"admin", all},
+	             {"developer", all},
+	             {"builder", "function:read"},
+	             {"viewer", "function:read"}};
 	if (w->permissions && w->role)
 		return usage(err, "--permissions and --role exclude each other");
 	if (w->platform && (w->role || (w->permissions && strcmp(w->permissions, "*") != 0)))
-		return usage(err, "a platform key has every permission; --role and --permissions cannot narrow it");
+		return usage(err, "a platform key has every permission, nothing narrows it");
 	if (w->permissions && check_permissions(w->permissions, err) < 0)
 		return -1;
 	*ret = w->platform ? "*" : w->permissions;
@@ -124,8 +132,8 @@ static int read_key(const struct words *w, const char *region, struct store_key_
 	    (w->expires && seconds_of(w->expires, &key->expires_in_s, err) < 0) ||
 	    permissions_of(w, &key->permissions, err) < 0)
 		return -1;
-	if (w->rate && num_i64(w->rate, strlen(w->rate), 1, RATELIMIT_PER_SECOND_MAX,
-	                       &key->rate_per_second) < 0)
+	if (w->rate &&
+	    num_i64(w->rate, strlen(w->rate), 1, RATELIMIT_PER_SECOND_MAX, &key->rate_per_second) < 0)
 		return usage(err, "--rate takes requests per second, from 1 to 1000000");
 	return 0;
 }
@@ -231,7 +239,7 @@ static int create(const struct cmd_ctx *ctx, const struct words *w, struct err *
 	hash_sha256_hex(text, strlen(text), key.sha256_hex);
 	int rc = store_key_create(sync, &key, &id, err);
 	if (rc == 0 && print_created(&key, &id, text, w->output && strcmp(w->output, "json") == 0) < 0)
-		rc = err_set(err, ERR_FATAL, "stdout", "the key was created but cannot be shown; revoke it");
+		rc = err_set(err, ERR_FATAL, "stdout", "the key cannot be shown; revoke it");
 	explicit_bzero(text, sizeof(text));
 	return rc;
 }
@@ -257,8 +265,8 @@ static void print_row(void *arg, const struct store_key_row *row)
 	time_text(row->expires_at_us, expires);
 	time_text(row->revoked_at_us, revoked);
 	(void)printf("%-36s  %-36s  %-20s  %-27s  %-27s  %-27s  %s\n", id,
-	             uuid_is_nil(&row->team_id) ? row->scope : team, *row->name ? row->name : "-", created,
-	             expires, revoked, row->permissions);
+	             uuid_is_nil(&row->team_id) ? row->scope : team, *row->name ? row->name : "-",
+	             created, expires, revoked, row->permissions);
 }
 
 static void set_time(json_t *object, const char *name, int64_t wall_us)
@@ -323,8 +331,8 @@ static int revoke(const struct cmd_ctx *ctx, const char *text, struct err *err)
 
 /* ---- the command ---- */
 
-static int run(const struct cmd_ctx *ctx, const struct words *w, const char *verb, const char *operand,
-               struct err *err)
+static int run(const struct cmd_ctx *ctx, const struct words *w, const char *verb,
+               const char *operand, struct err *err)
 {
 	if (strcmp(verb, "revoke") == 0)
 		return revoke(ctx, operand, err);
@@ -341,11 +349,11 @@ int cmd_keys(const struct cmd_ctx *ctx, int argc, char **argv)
 	struct words w = {0};
 	const char *operands[2] = {"", NULL};
 	const struct cmd_opt opts[] = {
-	    {"team", &w.team, NULL},       {"platform", NULL, &w.platform},
-	    {"name", &w.name, NULL},       {"region", &w.region, NULL},
-	    {"role", &w.role, NULL},       {"permissions", &w.permissions, NULL},
-	    {"user", &w.user, NULL},       {"expires", &w.expires, NULL},
-	    {"rate", &w.rate, NULL},       {"output", &w.output, NULL},
+	    {"team", &w.team, NULL}, {"platform", NULL, &w.platform},
+	    {"name", &w.name, NULL}, {"region", &w.region, NULL},
+	    {"role", &w.role, NULL}, {"permissions", &w.permissions, NULL},
+	    {"user", &w.user, NULL}, {"expires", &w.expires, NULL},
+	    {"rate", &w.rate, NULL}, {"output", &w.output, NULL},
 	};
 	if (cmd_options(argc, argv, opts, N_OF(opts), operands, (int)N_OF(operands), &err) < 0 ||
 	    run(ctx, &w, operands[0], operands[1], &err) < 0)

@@ -182,8 +182,8 @@ static void count_route(struct exchanges *all, struct metrics *metrics, size_t a
 	const char *method = at < ROUTE_COUNT ? routes[at].method : "";
 	const char *path = at < ROUTE_COUNT ? routes[at].path : "none";
 	for (size_t i = 0; i < STATUS_CLASSES; i++) {
-		(void)snprintf(m->labels[i], LABELS_SIZE, "method=\"%s\",route=\"%s\",status=\"%s\"", method,
-		               path, classes[i]);
+		(void)snprintf(m->labels[i], LABELS_SIZE, "method=\"%s\",route=\"%s\",status=\"%s\"",
+		               method, path, classes[i]);
 		m->requests[i] = metrics_counter(metrics, "sandsweep_http_requests_total", m->labels[i],
 		                                 "Answered requests.");
 	}
@@ -195,9 +195,9 @@ static void register_metrics(struct exchanges *all, struct metrics *metrics)
 	for (size_t i = 0; i <= ROUTE_COUNT; i++)
 		count_route(all, metrics, i);
 	for (size_t i = 0; i <= ROUTE_COUNT; i++)
-		all->metrics[i].seconds =
-		    metrics_histogram(metrics, "sandsweep_http_request_seconds", all->metrics[i].route_label,
-		                      "From a request's headers to its answer.");
+		all->metrics[i].seconds = metrics_histogram(metrics, "sandsweep_http_request_seconds",
+		                                            all->metrics[i].route_label,
+		                                            "From a request's headers to its answer.");
 	all->store_errors = metrics_counter(metrics, "sandsweep_http_store_errors_total", NULL,
 	                                    "Requests that failed because of PostgreSQL.");
 }

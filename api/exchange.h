@@ -42,10 +42,11 @@ struct exchange *exchange_take(struct exchanges *all, struct http_req *http, voi
 void exchange_fail(struct exchange *x, int status, const char *message);
 void exchange_fail_with(struct exchange *x, int status, const char *message,
                         const struct http_header *headers, size_t header_count);
-/* Answer 500 and log why, at most once a second in this process. Whatever is wrong with the database is
- * 500: an outage must never read as "not found". */
+/* Answer 500 and log why, at most once a second in this process. Whatever is wrong with the
+ * database is 500: an outage must never read as "not found". */
 void exchange_fail_store(struct exchange *x, const struct err *err, const char *message);
-/* The server's deadline: answers in place of the step that is still to come, which then goes unheard. */
+/* The server's deadline: answers in place of the step that is still to come, which then goes
+ * unheard. */
 void exchange_fail_late(struct exchange *x, int status, const char *message);
 
 /* Answer 200: open the envelope, append the members of data to what it returns, send. */

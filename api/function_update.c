@@ -10,8 +10,8 @@ struct body {
 static const struct json_field body_fields[] = {
     {"name", JSON_KIND_STR, offsetof(struct body, name), offsetof(struct body, has_name), 0,
      FUNCTION_NAME_MAX},
-    {"enabled", JSON_KIND_BOOL, offsetof(struct body, enabled), offsetof(struct body, has_enabled), 0,
-     0},
+    {"enabled", JSON_KIND_BOOL, offsetof(struct body, enabled), offsetof(struct body, has_enabled),
+     0, 0},
     {"autoscaling", JSON_KIND_OBJ, offsetof(struct body, autoscaling),
      offsetof(struct body, has_autoscaling), 0, 0},
 };
@@ -21,9 +21,11 @@ struct autoscaling {
 	int64_t value[4];
 	bool has[4];
 };
-#define SCALE_FIELD(name, i)                                                                     \
-	{name, JSON_KIND_I64, offsetof(struct autoscaling, value[i]),                                \
+/* clang-format off */
+#define SCALE_FIELD(name, i) \
+	{name, JSON_KIND_I64, offsetof(struct autoscaling, value[i]), \
 	 offsetof(struct autoscaling, has[i]), INT64_MIN, INT64_MAX}
+/* clang-format on */
 static const struct json_field autoscaling_fields[] = {
     SCALE_FIELD("min_warm", 0),
     SCALE_FIELD("max_active", 1),

@@ -99,8 +99,9 @@ static bool choose_team(struct exchange *x, const struct store_key *key)
 	bool good = given && uuid_parse(text, strlen(text), &team) == 0 && !uuid_is_nil(&team);
 	x->team_id = key->platform_scope ? team : key->team_id;
 	if (key->platform_scope && !good)
-		exchange_fail(x, 400, given ? "X-Team-ID must be a team's UUID"
-		                            : "a platform key needs the header X-Team-ID");
+		exchange_fail(x, 400,
+		              given ? "X-Team-ID must be a team's UUID"
+		                    : "a platform key needs the header X-Team-ID");
 	else if (!key->platform_scope && given && !(good && uuid_equal(&team, &key->team_id)))
 		fail_unauthorized(x, "not a member of selected team");
 	else
@@ -185,7 +186,8 @@ void handlers_on_refused(void *arg, struct http_req *http, int status, const cha
 	else if (status == 431)
 		(void)snprintf(message, sizeof(message), "the request's headers are too many or too long");
 	else
-		(void)snprintf(message, sizeof(message), "%s%s", status == 400 ? "invalid request: " : "", why);
+		(void)snprintf(message, sizeof(message), "%s%s", status == 400 ? "invalid request: " : "",
+		               why);
 	exchange_fail(x, status, message);
 }
 
@@ -220,8 +222,8 @@ static void wake(void *arg)
 	(void)!store_wake_relays(h->opts.pool, &err);
 }
 
-/* A write that may have left something in the outbox is done, or may be although its answer was lost:
- * wakes the relays, at once when the last call is long enough ago. */
+/* A write that may have left something in the outbox is done, or may be although its answer was
+ * lost: wakes the relays, at once when the last call is long enough ago. */
 static void wrote(struct exchange *x, bool changed, const struct err *err)
 {
 	struct handlers *h = owner_of(x);

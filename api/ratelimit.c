@@ -25,9 +25,8 @@ struct ratelimit_verdict ratelimit_take(int64_t *full_at_ns, const struct rateli
 		return (struct ratelimit_verdict){.retry_after_us = (after - whole + 999) / 1000,
 		                                  .full_after_us = (full_at - now + 999) / 1000};
 	*full_at_ns = full_at + one;
-	return (struct ratelimit_verdict){.allowed = true,
-	                                  .remaining = (whole - after) / one,
-	                                  .full_after_us = (after + 999) / 1000};
+	return (struct ratelimit_verdict){
+	    .allowed = true, .remaining = (whole - after) / one, .full_after_us = (after + 999) / 1000};
 }
 
 struct ratelimit *ratelimit_new(struct err *err)
@@ -43,7 +42,7 @@ void ratelimit_free(struct ratelimit *limit)
 	free(limit);
 }
 
-/* The key's own bucket, or the fullest of its slots: a full one holds nothing that could be lost. */
+/* The key's own bucket, or the fullest of its slots: a full one holds nothing to lose. */
 static struct bucket *find(struct ratelimit *limit, const struct uuid *key_id)
 {
 	struct bucket *fullest = NULL;

@@ -8,8 +8,8 @@
 #include "base/http.h"
 
 enum {
-	REPLY_ID_MAX = 64,          /* of a request id that a client brings */
-	REPLY_BODY_MAX = 64 << 20,  /* a list of some 100 000 functions */
+	REPLY_ID_MAX = 64,         /* of a request id that a client brings */
+	REPLY_BODY_MAX = 64 << 20, /* a list of some 100 000 functions */
 	REPLY_HEADERS_MAX = 8,
 };
 

@@ -35,7 +35,7 @@ struct segments {
 /* The byte at *path, of which an escape takes three; moves *path on. -1: no route has it. */
 static int decode_byte(const char **path)
 {
-	uint8_t byte = (uint8_t)**path;
+	uint8_t byte = (uint8_t) * *path;
 	size_t taken = 1;
 	if (byte == '%') {
 		if (strnlen(*path, 3) < 3 || num_unhex(*path + 1, 2, &byte) < 0)

@@ -8,8 +8,8 @@
 struct exchange; /* handlers.h */
 
 enum {
-	ROUTE_ID_MAX = 255,         /* bytes of {id}, decoded */
-	ROUTE_BODY_IGNORED = 4096,  /* for a route that reads no body: what clients send all the same */
+	ROUTE_ID_MAX = 255,        /* bytes of {id}, decoded */
+	ROUTE_BODY_IGNORED = 4096, /* for a route that reads no body: what clients send all the same */
 	ROUTE_ALLOW_SIZE = 64,
 };
 /* The body is read; the configuration says how long it may be. */

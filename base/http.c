@@ -189,7 +189,8 @@ static void on_linger_io(void *arg, uint32_t events)
 {
 	(void)events;
 	struct lingerer *linger = arg;
-	ssize_t n = recv(linger->io.fd, NULL, 1024 * 1024, MSG_TRUNC | MSG_DONTWAIT);
+	char away[16 * 1024];
+	ssize_t n = recv(linger->io.fd, away, sizeof(away), MSG_DONTWAIT);
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	linger->left -= n;

@@ -15,7 +15,7 @@ struct http_server;
 struct http_req;
 
 struct http_limits {
-	size_t header_max_bytes;    /* request line and headers together; past it 431, as past 100 fields */
+	size_t header_max_bytes;    /* request line and headers together; past it (or 100 fields) 431 */
 	unsigned conns_max;         /* connections in all; past it accepted and closed */
 	unsigned conns_per_ip_max;  /* per client address; 0: no limit of its own */
 	int64_t idle_ms;            /* a connection without a byte moving is closed; whole seconds */

@@ -187,14 +187,14 @@ static void *destroy(void *arg)
 }
 
 /* rd_kafka_destroy() has no deadline of its own, so it runs where it may be left behind. */
-void client_destroy(rd_kafka_t *client, int64_t wait_ms)
+bool client_destroy(rd_kafka_t *client, int64_t wait_ms)
 {
 	pthread_t thread;
 	struct timespec until;
 	if (!client)
-		return;
+		return true;
 	if (pthread_create(&thread, NULL, destroy, client) != 0)
-		return; /* the process is out of threads and about to end */
+		return false; /* the process is out of threads and about to end */
 	(void)clock_gettime(CLOCK_MONOTONIC, &until);
 	until.tv_sec += (time_t)(wait_ms / 1000);
 	until.tv_nsec += (long)(wait_ms % 1000) * 1000000;
@@ -202,8 +202,10 @@ void client_destroy(rd_kafka_t *client, int64_t wait_ms)
 		until.tv_nsec -= 1000000000;
 		until.tv_sec++;
 	}
-	if (pthread_clockjoin_np(thread, NULL, CLOCK_MONOTONIC, &until) != 0)
-		(void)pthread_detach(thread);
+	if (pthread_clockjoin_np(thread, NULL, CLOCK_MONOTONIC, &until) == 0)
+		return true;
+	(void)pthread_detach(thread);
+	return false;
 }
 
 /* ---- what librdkafka has to say ---- */

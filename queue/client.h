@@ -20,8 +20,9 @@ rd_kafka_conf_t *client_conf(const struct kafka_config *config, enum client_kind
 /* Takes `conf` in any case. Logs come as events or callbacks on the main queue. */
 rd_kafka_t *client_new(enum client_kind kind, rd_kafka_conf_t *conf, struct err *err) MUST_CHECK;
 /* Destroys the client, and waits at most wait_ms for librdkafka's threads to end; after that they
- * are left to themselves. Every message, list and queue of it must be gone before. */
-void client_destroy(rd_kafka_t *client, int64_t wait_ms);
+ * are left to themselves, and false is returned. Every message, list and queue of it must be gone
+ * before. */
+bool client_destroy(rd_kafka_t *client, int64_t wait_ms);
 
 /* One line of librdkafka's log, into ours. */
 void client_log(int syslog_level, const char *facility, const char *text);

@@ -280,10 +280,10 @@ static void commit_now(struct consumer *consumer)
 	rd_kafka_topic_partition_list_destroy(offsets);
 }
 
-/* One request at a time: under load the next one covers many batches. */
+/* One request at a time: under load the next one covers many batches. None while joining. */
 static void commit(struct consumer *consumer)
 {
-	if (consumer->commits_out == 0 && !consumer->commit_retry.armed)
+	if (consumer->commits_out == 0 && !consumer->commit_retry.armed && !joining_now(consumer->joining))
 		commit_now(consumer);
 }
 
@@ -320,6 +320,7 @@ static void on_assigned(struct consumer *consumer, rd_kafka_topic_partition_list
 			die(consumer, &err);
 	consumer->joined = true;
 	heard(consumer);
+	commit(consumer); /* what had to wait for this */
 	rd_kafka_error_destroy(rd_kafka_incremental_assign(consumer->client, list));
 }
 
@@ -336,6 +337,7 @@ static void on_revoked(struct consumer *consumer, rd_kafka_topic_partition_list_
 				consumer->lost[j] = true;
 		partitions_remove(&consumer->parts, list->elems[i].partition);
 	}
+	joining_expect(consumer->joining); /* so does the cooperative protocol ask */
 	rd_kafka_error_destroy(rd_kafka_incremental_unassign(consumer->client, list));
 }
 
@@ -390,6 +392,11 @@ static rd_kafka_t *new_client(struct consumer *consumer, const struct kafka_conf
 	rd_kafka_conf_t *conf = client_conf(config, CLIENT_CONSUMER, err);
 	if (!conf)
 		return NULL;
+	consumer->joining = joining_new(conf, err);
+	if (!consumer->joining) {
+		rd_kafka_conf_destroy(conf);
+		return NULL;
+	}
 	rd_kafka_conf_set_opaque(conf, consumer);
 	rd_kafka_conf_set_rebalance_cb(conf, on_rebalance);
 	rd_kafka_conf_set_error_cb(conf, on_error);
@@ -489,7 +496,8 @@ void consumer_free(struct consumer *consumer, int64_t wait_ms)
 	consumer->count = 0;
 	client_wake_done(&consumer->wake, consumer->loop);
 	if (consumer->queue) {
-		commit_now(consumer);
+		if (!joining_now(consumer->joining))
+			commit_now(consumer);
 		leave_group(consumer, deadline_ms);
 		rd_kafka_queue_destroy(consumer->queue);
 	}
@@ -498,7 +506,8 @@ void consumer_free(struct consumer *consumer, int64_t wait_ms)
 	loop_timer_stop(consumer->loop, &consumer->commit_retry);
 	loop_timer_stop(consumer->loop, &consumer->nudge);
 	left_ms = deadline_ms - now_ms();
-	client_destroy(consumer->client, left_ms > 0 ? left_ms : 0);
+	if (client_destroy(consumer->client, left_ms > 0 ? left_ms : 0))
+		joining_free(consumer->joining); /* otherwise it is still in use */
 	letters_done(&consumer->letters);
 	partitions_done(&consumer->parts);
 	free(consumer->items);

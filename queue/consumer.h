@@ -63,7 +63,8 @@ int64_t consumer_lag(const struct consumer *consumer);
 /* True while the group has this member and a broker answers. For the watchdog and /readyz. */
 bool consumer_healthy(const struct consumer *consumer, char why[128]);
 
-/* Leaves the group without committing the batch in work; waits at most wait_ms. */
+/* Leaves the group without committing the batch in work; waits at most wait_ms. Dead letters that
+ * are still out are forgotten: their producer must be freed before the loop runs again. */
 void consumer_free(struct consumer *consumer, int64_t wait_ms);
 
 #endif

@@ -5,6 +5,7 @@
 #include "base/loop.h"
 #include "client.h"
 #include "consumer.h"
+#include "joining.h"
 #include "partitions.h"
 
 enum batch_state {
@@ -49,6 +50,7 @@ struct consumer {
 	struct loop_timer hold, retry, commit_retry, nudge;
 	size_t taken_bytes; /* since the last nudge */
 	int commits_out;
+	struct joining *joining;
 
 	bool joined, fatal;
 	int64_t heard_us; /* the last sign of a broker */

@@ -45,6 +45,7 @@ static const struct {
 	{"not_owner", "reason=\"not_owner\""},
 	{"in_use", "reason=\"in_use\""},
 	{"not_deleted", "reason=\"not_deleted\""},
+	{"refused", "reason=\"refused\""},
 	{"", "reason=\"other\""}, /* last: what is none of the above */
 };
 _Static_assert(N_OF(reasons) <= N_OF(((struct letters *)0)->rejected), "one metric for each reason");

@@ -200,7 +200,7 @@ void producer_free(struct producer *producer, int64_t wait_ms)
 	if (producer->queue)
 		rd_kafka_queue_destroy(producer->queue);
 	/* What is still queued goes with the client; its reports find nobody. */
-	client_destroy(producer->client, wait_ms);
+	(void)client_destroy(producer->client, wait_ms);
 	while (producer->sendings) {
 		struct sending *sending = producer->sendings;
 		unlink_sending(sending);

@@ -406,7 +406,8 @@ static bool start_delete(struct relay *relay)
 {
 	if (relay->confirmed_count == 0 || relay->delete_failed)
 		return false;
-	relay->deleting = relay->confirmed_count;
+	relay->deleting =
+	    relay->confirmed_count < RELAY_FETCH_MAX ? relay->confirmed_count : RELAY_FETCH_MAX;
 	relay->call = relay->last_call = CALL_DELETE;
 	relay->source.delete_rows(relay->source.arg, relay->confirmed, relay->deleting);
 	return true;
@@ -414,8 +415,6 @@ static bool start_delete(struct relay *relay)
 
 void relay_on_deleted(struct relay *relay, const int64_t *ids, int count, const struct err *err)
 {
-	(void)ids;
-	(void)count;
 	relay->call = CALL_NONE;
 	loop_defer(relay->loop, &relay->pump);
 	if (err) {
@@ -424,10 +423,11 @@ void relay_on_deleted(struct relay *relay, const int64_t *ids, int count, const 
 		return;
 	}
 	relay->source_failures = 0;
-	for (int i = 0; i < relay->deleting; i++)
-		idset_remove(&relay->set, idset_find(&relay->set, relay->confirmed[i]));
-	relay->confirmed_count -= relay->deleting;
-	memmove(relay->confirmed, relay->confirmed + relay->deleting,
+	count = count < relay->deleting ? count : relay->deleting;
+	for (int i = 0; i < count; i++)
+		idset_remove(&relay->set, idset_find(&relay->set, ids[i]));
+	relay->confirmed_count -= count;
+	memmove(relay->confirmed, relay->confirmed + count,
 	        (size_t)relay->confirmed_count * sizeof(*relay->confirmed));
 	show(relay);
 }

@@ -30,7 +30,7 @@ struct relay_row {
 struct relay_source {
 	/* The first rows with id > after, at most `max`, in the order of id. */
 	void (*fetch)(void *arg, int64_t after, int max);
-	/* Deletes these rows. The ids are borrowed during the call. */
+	/* Deletes these rows, at most RELAY_FETCH_MAX. The ids are borrowed during the call. */
 	void (*delete_rows)(void *arg, const int64_t *ids, int count);
 	void *arg;
 };
@@ -51,6 +51,7 @@ void relay_wake(struct relay *relay);
 /* Answers to the source's calls. err: NULL or ERR_RETRY (the relay waits and asks again). */
 void relay_on_rows(struct relay *relay, const struct relay_row *rows, int count,
                    const struct err *err);
+/* `ids`: as they came, from the first on. */
 void relay_on_deleted(struct relay *relay, const int64_t *ids, int count, const struct err *err);
 /* True when nothing is in flight: for a clean stop. */
 bool relay_idle(const struct relay *relay);

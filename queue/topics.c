@@ -47,7 +47,7 @@ static int begin(struct work *work, const struct kafka_config *config, int64_t t
 
 static void end(struct work *work)
 {
-	client_destroy(work->client, DESTROY_WAIT_MS);
+	(void)client_destroy(work->client, DESTROY_WAIT_MS);
 }
 
 /* ---- which are there ---- */

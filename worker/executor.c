@@ -32,6 +32,7 @@ struct executor {
 	struct target *held; /* all of them, newest first */
 	int held_count, in_flight;
 	bool claiming, claim_again, claim_wide, stopping, failed;
+	int64_t claim_sent_us;
 	struct uuid claim_after, last_claimed_team;
 	int claimed_now;
 	struct loop_timer claim_timer, pump_timer, sweep_timer;
@@ -310,7 +311,8 @@ static void accept_row(struct executor *ex, const struct store_claimed *row)
 		return;
 	}
 	int64_t now_us = loop_now_us(ex->loop);
-	target->lease_until_us = now_us + ms_to_us(ex->config->lease_ms);
+	/* Counted from when it was asked for: never longer than the database's own count. */
+	target->lease_until_us = ex->claim_sent_us + ms_to_us(ex->config->lease_ms);
 	loop_timer_init(&target->timer, on_rested, target);
 	int64_t accepted_for_us = row->accepted_at_us ? loop_wall_us(ex->loop) - row->accepted_at_us : -1;
 	if (accepted_for_us >= 0) {
@@ -384,6 +386,7 @@ static void claim(struct executor *ex)
 	};
 	ex->claim_again = ex->claim_wide = false;
 	ex->claimed_now = 0;
+	ex->claim_sent_us = loop_now_us(ex->loop);
 	ex->claiming = true;
 	if (store_claim(ex->opts.pool, &ask, on_claim, ex, &err) < 0) {
 		ex->claiming = false;

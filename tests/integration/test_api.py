@@ -616,7 +616,7 @@ def test_relays_are_woken_together(house: House) -> None:
     own = house.api(UNLIMITED)
     team = str(uuid.uuid4())
     key = own.key(team)
-    functions = [house.function(team, volumes=0) for _ in range(60)]
+    functions = [house.function(team, volumes=0) for _ in range(30)]
     conn = house.stack.connect()
     try:
         conn.cursor().execute("LISTEN sandsweep_outbox")

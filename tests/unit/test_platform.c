@@ -23,11 +23,11 @@
 
 enum {
 	CONNS_MAX = 512,
+	MANY = 64, /* calls at once */
 	BODY_MAX = 4096,
 	TIMEOUT_MS = 400,
 	LONG_MS = 30000,    /* a deadline that no test waits for */
 	INSTANT_MS = 500,   /* what is not to wait for anything, on a busy machine */
-	CONNECT_TIMEOUT_MS = 300,
 };
 
 /* ---- the server ---- */
@@ -231,9 +231,9 @@ static int setup(void **state)
 	    .url = f->url,
 	    .token = "s0_test_token",
 	    .ca_file = "",
-	    .connect_timeout_ms = CONNECT_TIMEOUT_MS,
-	    .timeout_ms = TIMEOUT_MS,
-	    .connections_max = 64,
+	    .connect_timeout_ms = LONG_MS,
+	    .timeout_ms = LONG_MS,
+	    .connections_max = MANY,
 	    .body_max_bytes = BODY_MAX,
 	};
 	client_open(f);
@@ -492,18 +492,19 @@ static void test_answers(void **state)
 {
 	struct fixture *f = *state;
 	for (size_t i = 0; i < N_OF(answers); i++) {
+		bool times_out = answers[i].fault == PLATFORM_TIMEOUT;
+		client_reopen(f, times_out ? TIMEOUT_MS : LONG_MS, MANY);
 		int64_t start = now_ms();
 		struct platform_answer answer = call(f, PLATFORM_SANDBOX_DELETE, answers[i].id);
 		int64_t took = now_ms() - start;
-		bool timed_out = answer.fault == PLATFORM_TIMEOUT;
 		if (answer.fault != answers[i].fault || answer.status != answers[i].status ||
 		    strcmp(answer.code, answers[i].code) != 0 ||
 		    answer.retry_after_ms != answers[i].retry_after_ms)
 			fail_msg("%s: %s, status %d, code \"%s\", text \"%s\"", answers[i].id,
 			         platform_fault_name(answer.fault), answer.status, answer.code, answer.text);
 		assert_true(answer.status == 200 || *answer.text);
-		assert_true(!timed_out || took >= TIMEOUT_MS - 1);
-		assert_in_range(answer.latency_us, 1, (took + 2) * 1000);
+		assert_true(times_out ? took >= TIMEOUT_MS - 1 : took < LONG_MS);
+		assert_in_range(answer.latency_us, 1, LONG_MS * 1000);
 		/* Nothing of a bad call clings to the next one. */
 		answer = call(f, PLATFORM_SANDBOX_GET, "ok");
 		assert_int_equal(answer.fault, PLATFORM_ANSWERED);
@@ -573,8 +574,6 @@ static void test_no_proxy_from_the_environment(void **state)
 
 /* ---- many at once ---- */
 
-enum { MANY = 64 };
-
 static void test_more_calls_than_connections(void **state)
 {
 	struct fixture *f = *state;
@@ -613,7 +612,6 @@ static void test_cancel_many_that_hang(void **state)
 	struct fixture *f = *state;
 	struct shot shots[MANY] = {0};
 	struct platform_call *calls[MANY];
-	client_reopen(f, LONG_MS, MANY);
 	send_many(f, MANY, "hang", shots, calls);
 	run_until(f, &f->server.requests, MANY);
 	assert_int_equal(f->server.open, MANY);
@@ -648,7 +646,6 @@ static void test_free_with_many_that_hang(void **state)
 	struct fixture *f = *state;
 	struct shot shots[MANY] = {0};
 	struct platform_call *calls[MANY];
-	client_reopen(f, LONG_MS, MANY);
 	send_many(f, MANY, "hang", shots, calls);
 	run_until(f, &f->server.requests, MANY);
 	int64_t start = now_ms();
@@ -699,7 +696,6 @@ static void first_done_cancels_all(struct fixture *f)
 static void test_cancel_inside_done(void **state)
 {
 	struct fixture *f = *state;
-	client_reopen(f, LONG_MS, MANY);
 	for (int round = 0; round < 10; round++)
 		first_done_cancels_all(f);
 	/* Where nobody listens many results are there at once, and a cancelled call takes its own
@@ -732,7 +728,6 @@ static void test_send_inside_done(void **state)
 {
 	struct fixture *f = *state;
 	struct group group = {.f = f};
-	client_reopen(f, LONG_MS, MANY);
 	for (int i = 0; i < 8; i++) {
 		struct platform_request request = request_of(PLATFORM_SANDBOX_DELETE, "ok", NULL);
 		request.done = on_done_send;
@@ -771,6 +766,7 @@ static void test_a_name_server_that_hangs(void **state)
 	struct platform_call *calls[MANY];
 	platform_free(f->platform);
 	(void)snprintf(f->url, sizeof(f->url), "http://slow.test:1");
+	f->config.timeout_ms = TIMEOUT_MS;
 	client_open(f);
 	send_many(f, MANY, "ok", shots, calls);
 	run_for(f, 50);
@@ -927,6 +923,7 @@ static void test_metrics(void **state)
 	struct shot shots[2] = {0};
 	struct platform_call *calls[2];
 	struct buf out;
+	client_reopen(f, TIMEOUT_MS, MANY);
 	for (size_t i = 0; i < N_OF(ids); i++)
 		(void)call(f, PLATFORM_VOLUME_GET, ids[i]);
 	send_many(f, 2, "hang", shots, calls);

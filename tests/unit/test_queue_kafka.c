@@ -964,6 +964,7 @@ static void test_rebalance(void **state)
 	WAIT_FOR(all_seen(80), 20000);
 	assert_int_equal(seen_once(70, 80), PARTITIONS * 10);
 	WAIT_FOR(committed() == PARTITIONS * 80, 10000);
+	assert_true(value_of("sandsweep_offset_commit_failures_total") == 0);
 	node_stop(&a);
 	node_stop(&b);
 }
@@ -993,6 +994,11 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
+	    TEST(test_rebalance), /* the long ones first */
+	    TEST(test_healthy),
+	    TEST(test_slow_batch),
+	    TEST(test_consume_and_restart),
+	    TEST(test_not_done_is_read_again),
 	    TEST(test_properties),
 	    TEST(test_properties_together),
 	    cmocka_unit_test(test_error_kinds),
@@ -1005,19 +1011,14 @@ int main(void)
 	    TEST(test_produce_forbidden),
 	    TEST(test_produce_without_broker),
 	    TEST(test_producer_freed_early),
-	    TEST(test_consume_and_restart),
-	    TEST(test_not_done_is_read_again),
 	    TEST(test_retry),
-	    TEST(test_slow_batch),
 	    TEST(test_idle_then_one),
 	    TEST(test_lag),
 	    TEST(test_commit_fails),
 	    TEST(test_broker_restart),
-	    TEST(test_healthy),
 	    TEST(test_unknown_topic),
 	    TEST(test_dead_letter),
 	    TEST(test_dead_letter_too_large),
-	    TEST(test_rebalance),
 	};
 	return run_beside(tests, N_OF(tests));
 }

@@ -111,7 +111,7 @@ static void on_delete(void *arg, const int64_t *list, int count)
 	(void)arg;
 	assert_false(fetch.out);
 	assert_null(deleting);
-	assert_true(count > 0);
+	assert_true(count > 0 && count <= RELAY_FETCH_MAX);
 	deleting = calloc((size_t)count, sizeof(*deleting));
 	assert_non_null(deleting);
 	memcpy(deleting, list, (size_t)count * sizeof(*deleting));

@@ -1,0 +1,107 @@
+"""Joining a database in which the platform's gateway has kept its functions before Sandsweep came."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg2
+import pytest
+
+from tests.support.house import House
+from tests.support.stack import Stack
+
+# The tables as an older gateway made them: without the later columns.
+OLD_TABLES = """
+CREATE SCHEMA shared_gateway;
+CREATE TABLE shared_gateway.functions (
+    id UUID PRIMARY KEY, team_id UUID NOT NULL, name TEXT NOT NULL, slug TEXT NOT NULL, domain_label TEXT NOT NULL,
+    active_revision_id UUID, created_by UUID, created_at TIMESTAMPTZ NOT NULL DEFAULT NOW(), updated_at TIMESTAMPTZ NOT NULL DEFAULT NOW(),
+    enabled BOOLEAN NOT NULL DEFAULT TRUE, deleted_at TIMESTAMPTZ, UNIQUE (team_id, slug), UNIQUE (domain_label));
+CREATE TABLE shared_gateway.functions_revisions (
+    id UUID PRIMARY KEY, function_id UUID NOT NULL REFERENCES shared_gateway.functions(id) ON DELETE CASCADE, team_id UUID NOT NULL,
+    revision_number INTEGER NOT NULL, source_sandbox_id TEXT NOT NULL, source_service_id TEXT NOT NULL, source_template_id TEXT NOT NULL,
+    restore_mounts JSONB NOT NULL DEFAULT '[]'::jsonb, service_snapshot JSONB NOT NULL, runtime_sandbox_id TEXT, runtime_context_id TEXT,
+    runtime_updated_at TIMESTAMPTZ, created_by UUID, created_at TIMESTAMPTZ NOT NULL DEFAULT NOW(), UNIQUE (function_id, revision_number));
+ALTER TABLE shared_gateway.functions ADD CONSTRAINT fk_active FOREIGN KEY (active_revision_id) REFERENCES shared_gateway.functions_revisions(id) ON DELETE SET NULL;
+CREATE TABLE shared_gateway.functions_aliases (
+    function_id UUID REFERENCES shared_gateway.functions(id) ON DELETE CASCADE, alias TEXT, revision_id UUID NOT NULL REFERENCES shared_gateway.functions_revisions(id) ON DELETE CASCADE,
+    updated_by UUID, updated_at TIMESTAMPTZ NOT NULL DEFAULT NOW(), PRIMARY KEY (function_id, alias));
+"""
+TEAM = str(uuid.uuid4())
+
+
+@pytest.fixture
+def old(stack: Stack) -> Iterator[tuple[Any, dict[str, str]]]:
+    """A database with the old tables; a cursor on it, and the environment that names it."""
+    name = f"old_{uuid.uuid4().hex[:8]}"
+    stack.sql(f"CREATE DATABASE {name}")
+    dsn = stack.env["SANDSWEEP_PG_DSN"].replace("dbname=sandsweep", f"dbname={name}")
+    conn = psycopg2.connect(dsn)
+    conn.autocommit = True
+    with conn.cursor() as cur:
+        cur.execute(OLD_TABLES)
+        yield cur, {"SANDSWEEP_POSTGRES_DSN": dsn}
+    conn.close()
+    stack.sql(f"DROP DATABASE {name}")
+
+
+def revision(cur: Any, name: str, sandbox: str | None, *, deleted: bool = False, source: str | None = None) -> None:
+    function = str(uuid.uuid4())
+    cur.execute("INSERT INTO shared_gateway.functions (id, team_id, name, slug, domain_label, deleted_at) VALUES (%s,%s,%s,%s,%s,%s)",
+                (function, TEAM, name, name, name, "2026-01-01" if deleted else None))
+    mounts = f'[{{"sandboxvolume_id": "vol-{name}", "mount_point": "/d", "source_sandboxvolume_id": "srcvol-{name}", "snapshot_id": "snap-{name}"}}]'
+    cur.execute("""INSERT INTO shared_gateway.functions_revisions (id, function_id, team_id, revision_number, source_sandbox_id, source_service_id,
+                       source_template_id, restore_mounts, service_snapshot, runtime_sandbox_id) VALUES (gen_random_uuid(),%s,%s,1,%s,'s','t',%s,'{}',%s)""",
+                (function, TEAM, source or f"src-{name}", mounts, sandbox))
+
+
+def test_an_old_database_is_written_down(house: House, old: tuple[Any, dict[str, str]]) -> None:
+    cur, env = old
+    revision(cur, "live", "sb-live")
+    revision(cur, "idle", None)
+    revision(cur, "left-behind", "sb-left", deleted=True)  # what a crashed cleanup left
+    revision(cur, "from-source", "src-self", source="src-self")  # served by its own source
+    house.run("migrate", "up", env=env)
+    house.run("migrate", "verify", env=env)
+    cur.execute("SELECT resource_id, state::text FROM sandsweep.owned_resources")
+    assert dict(cur.fetchall()) == {
+        "sb-live": "in_use", "vol-live": "in_use", "snap-live": "in_use",
+        "vol-idle": "in_use", "snap-idle": "in_use",
+        "sb-left": "released", "vol-left-behind": "released", "snap-left-behind": "released",
+        "vol-from-source": "in_use", "snap-from-source": "in_use",
+    }
+    cur.execute("SELECT count(*) FROM shared_gateway.functions WHERE autoscaling ->> 'max_active' = '20'")
+    assert cur.fetchone() == (4,)
+    cur.execute("UPDATE shared_gateway.functions_revisions SET runtime_sandbox_id = NULL WHERE runtime_sandbox_id = 'sb-live'")
+    cur.execute("SELECT state::text FROM sandsweep.owned_resources WHERE resource_id = 'sb-live'")
+    assert cur.fetchone() == ("released",)
+
+
+def test_migrating_twice_and_at_once(house: House, old: tuple[Any, dict[str, str]]) -> None:
+    """Three at once: one applies, the others wait and find it done."""
+    import threading
+
+    _, env = old
+    outcomes: list[int] = []
+    threads = [threading.Thread(target=lambda: outcomes.append(house.run("migrate", "up", env=env, check=False).returncode)) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert outcomes == [0, 0, 0]
+    assert "up to date" in house.run("migrate", "up", env=env).stdout
+
+
+def test_a_failed_migration_is_undone(house: House, old: tuple[Any, dict[str, str]]) -> None:
+    cur, env = old
+    cur.execute("CREATE SCHEMA sandsweep; CREATE TABLE sandsweep.outbox (x int)")  # in the way of migration 3
+    done = house.run("migrate", "up", env=env, check=False)
+    assert done.returncode != 0 and "migration 3 (pipeline) failed and was undone" in done.stderr
+    status = house.run("migrate", "status", env=env, check=False)
+    assert status.returncode == 65 and "0003 pipeline                 missing" in status.stdout
+    cur.execute("SELECT to_regclass('sandsweep.api_keys')")
+    assert cur.fetchone() == (None,)
+    cur.execute("DROP TABLE sandsweep.outbox")
+    house.run("migrate", "up", env=env)
