@@ -41,7 +41,10 @@ void clock_rfc3339(int64_t wall_us, char *out)
 		us += 1000000;
 		s--;
 	}
-	s = s < min_s ? min_s : s > max_s ? max_s : s;
+	if (s < min_s || s > max_s) {
+		us = s < min_s ? 0 : 999999;
+		s = s < min_s ? min_s : max_s;
+	}
 	time_t t = (time_t)s;
 	struct tm tm;
 	(void)gmtime_r(&t, &tm);

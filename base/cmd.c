@@ -133,7 +133,7 @@ static int run_cmd(const struct cmd_table *table, const struct cmd *cmd, const c
 	int rc = cmd->run(&ctx, argc, argv);
 	config_free(ctx.config);
 	/* Output that did not arrive is a failure too: a full disk, a closed pipe. */
-	if (fflush(stdout) != 0 && rc == CMD_OK)
+	if ((fflush(stdout) != 0 || ferror(stdout)) && rc == CMD_OK)
 		rc = CMD_FAILED;
 	return rc;
 }

@@ -424,7 +424,9 @@ static bool line_end(const char *at)
 /* libmicrohttpd repairs what it should refuse: a bare LF, a folded line, a NUL in a value, spaces
  * in the request line. But 0.9.75 parses in place, so that a clean request leaves its parts one
  * behind the other without a gap, and a repaired one does not. Later versions can be told to be
- * strict (see start). What this cannot see: a line that ends with NUL LF. */
+ * strict (see start). What this cannot see are the two bytes NUL LF for a line end and the line
+ * ":" LF, which end up as the two NULs of CR LF, and lines that begin with NUL in front of the
+ * request. */
 static bool left_no_gap(const struct http_req *req, const char *version, size_t header_size)
 {
 	const struct http_server *server = req->server;

@@ -35,7 +35,8 @@ json_t *json_parse(const char *text, size_t len, struct err *err)
 	json_t *json = json_loadb(text, len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &at);
 	if (json)
 		return json;
-	if (json_error_code(&at) == json_error_out_of_memory)
+	/* jansson that failed to allocate its first buffer has not even said so. */
+	if (!*at.text || json_error_code(&at) == json_error_out_of_memory)
 		(void)err_oom(err);
 	else
 		(void)err_set(err, ERR_REJECT, "bad_json", "%s at line %d, column %d", at.text, at.line,

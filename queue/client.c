@@ -16,64 +16,62 @@ struct property {
 };
 
 /* Where no other value is configured. The sizes keep a process with a backlog of any length within
- * a few tens of megabytes: a fetch brings at most 2 MiB, the queue holds 4 MiB or 10000 messages. */
+ * some 20 MB: a fetch brings at most 2 MiB, the queue holds 4 MiB or 10000 messages. */
 static const struct property common_defaults[] = {
-	{"client.id", "sandsweep"},
-	{"socket.keepalive.enable", "true"},
+    {"client.id", "sandsweep"},
+    {"socket.keepalive.enable", "true"},
 };
 static const struct property producer_defaults[] = {
-	{"linger.ms", "5"},
-	{"queue.buffering.max.kbytes", "8192"},
-	{"queue.buffering.max.messages", "20000"},
+    {"linger.ms", "5"},
+    {"queue.buffering.max.kbytes", "8192"},
+    {"queue.buffering.max.messages", "20000"},
 };
 static const struct property consumer_defaults[] = {
-	{"queued.max.messages.kbytes", "4096"},
-	{"queued.min.messages", "10000"},
-	{"fetch.message.max.bytes", "1048576"},
-	{"fetch.max.bytes", "2097152"},
-	{"receive.message.max.bytes", "33554432"}, /* also what one compressed batch may grow to */
+    {"queued.max.messages.kbytes", "4096"},    {"queued.min.messages", "10000"},
+    {"fetch.message.max.bytes", "1048576"},    {"fetch.max.bytes", "2097152"},
+    {"receive.message.max.bytes", "33554432"}, /* also what one compressed batch may grow to */
 };
 
 /* Correctness rests on these, so they are set last and may not be configured. */
 static const struct property common_fixed[] = {
-	{"statistics.interval.ms", "5000"},
-	{"log.queue", "true"},
+    {"statistics.interval.ms", "5000"},
+    {"log.queue", "true"},
 };
 static const struct property producer_fixed[] = {
-	{"enable.idempotence", "true"},
-	{"acks", "all"},
+    {"enable.idempotence", "true"},
+    {"acks", "all"},
 };
 static const struct property consumer_fixed[] = {
-	{"enable.auto.commit", "false"},
-	{"enable.auto.offset.store", "false"},
-	{"enable.partition.eof", "true"},
-	{"auto.offset.reset", "earliest"},
-	{"partition.assignment.strategy", "cooperative-sticky"},
+    {"enable.auto.commit", "false"},
+    {"enable.auto.offset.store", "false"},
+    {"enable.partition.eof", "true"},
+    {"auto.offset.reset", "earliest"},
+    {"partition.assignment.strategy", "cooperative-sticky"},
 };
 
 /* What may not be configured, and what to do instead. */
 static const struct {
 	const char *name, *why;
 } forbidden[] = {
-	{"bootstrap.servers", "set kafka.bootstrap_servers"},
-	{"metadata.broker.list", "set kafka.bootstrap_servers"},
-	{"group.id", "set kafka.group_id"},
-	{"enable.auto.commit", "offsets are committed only after the batch is durable"},
-	{"auto.commit.enable", "offsets are committed only after the batch is durable"},
-	{"enable.auto.offset.store", "offsets are committed only after the batch is durable"},
-	{"offset.store.method", "offsets are kept by the broker"},
-	{"enable.partition.eof", "the lag is computed from it"},
-	{"auto.offset.reset", "a new group reads from the beginning, so that no event is skipped"},
-	{"partition.assignment.strategy", "rebalancing is cooperative"},
-	{"enable.idempotence", "events are published by an idempotent producer"},
-	{"acks", "events are published with acks=all"},
-	{"request.required.acks", "events are published with acks=all"},
-	{"transactional.id", "events are published without transactions"},
-	{"queuing.strategy", "events are published in their order"},
-	{"delivery.report.only.error", "an outbox row goes only when its delivery is reported"},
-	{"enabled_events", "the program chooses its events"},
-	{"statistics.interval.ms", "the watchdog reads them"},
-	{"log.queue", "logs are taken over by the program"},
+    {"bootstrap.servers", "set kafka.bootstrap_servers"},
+    {"metadata.broker.list", "set kafka.bootstrap_servers"},
+    {"group.id", "set kafka.group_id"},
+    {"enable.auto.commit", "offsets are committed only after the batch is durable"},
+    {"auto.commit.enable", "offsets are committed only after the batch is durable"},
+    {"enable.auto.offset.store", "offsets are committed only after the batch is durable"},
+    {"offset.store.method", "offsets are kept by the broker"},
+    {"enable.partition.eof", "the lag is computed from it"},
+    {"auto.offset.reset", "a new group reads from the beginning, so that no event is skipped"},
+    {"partition.assignment.strategy", "rebalancing is cooperative"},
+    {"enable.idempotence", "events are published by an idempotent producer"},
+    {"acks", "events are published with acks=all"},
+    {"request.required.acks", "events are published with acks=all"},
+    {"transactional.id", "events are published without transactions"},
+    {"queuing.strategy", "events are published in their order"},
+    {"delivery.report.only.error", "an outbox row goes only when its delivery is reported"},
+    {"enabled_events", "the program chooses its events"},
+    {"statistics.interval.ms", "the watchdog reads them"},
+    {"log.queue", "logs are taken over by the program"},
 };
 
 /* ---- configuration ---- */
@@ -267,7 +265,8 @@ void client_fatal(rd_kafka_t *client, int code, const char *text, struct err *er
 	if (fatal)
 		(void)err_set(err, ERR_FATAL, rd_kafka_err2name(fatal), "Kafka: %s", fatal_text);
 	else
-		(void)err_set(err, ERR_FATAL, rd_kafka_err2name((rd_kafka_resp_err_t)code), "Kafka: %s", text);
+		(void)err_set(err, ERR_FATAL, rd_kafka_err2name((rd_kafka_resp_err_t)code), "Kafka: %s",
+		              text);
 }
 
 /* ---- a queue on the loop ---- */

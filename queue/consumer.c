@@ -18,11 +18,11 @@
 
 enum {
 	BATCH_BYTES_MAX = 4 << 20,
-	HOLD_AFTER_US = 1000000,    /* then also the period of polling while holding */
+	HOLD_AFTER_US = 1000000, /* then also the period of polling while holding */
 	RETRY_COMMIT_US = 1000000,
 	NO_MEMORY_RETRY_US = 100000,
-	POLLS_PER_ROUND = 10000,    /* while holding */
-	NUDGE_BYTES = 2 << 20,      /* half of what librdkafka's queue holds */
+	POLLS_PER_ROUND = 10000, /* while holding */
+	NUDGE_BYTES = 2 << 20,   /* half of what librdkafka's queue holds */
 	NUDGE_AFTER_US = 5000,
 	HEARD_MAX_US = 30000000,
 	CLOSE_POLL_MS = 20,
@@ -67,9 +67,12 @@ static int take(struct consumer *consumer, rd_kafka_message_t *message)
 	struct err err = {0};
 	size_t count = consumer_fields(message, fields, EVENT_FIELD_MAX);
 	struct event_message raw = {
-	    .key = message->key, .key_len = message->key_len,
-	    .value = message->payload, .value_len = message->len,
-	    .fields = fields, .field_count = count < EVENT_FIELD_MAX ? count : EVENT_FIELD_MAX,
+	    .key = message->key,
+	    .key_len = message->key_len,
+	    .value = message->payload,
+	    .value_len = message->len,
+	    .fields = fields,
+	    .field_count = count < EVENT_FIELD_MAX ? count : EVENT_FIELD_MAX,
 	};
 	*item = (struct consumer_item){
 	    .partition = message->partition, .offset = message->offset, .raw = message};
@@ -187,9 +190,9 @@ static void collect(struct consumer *consumer)
 }
 
 /* When librdkafka 2.0.2 finds its queue full, it stops fetching and looks again only after a
- * second, however soon the queue was read: a small queue would mean few messages a second. A seek to
- * where we are wakes it, and costs nothing while the queue is empty. A fetch that happens to be on
- * its way is then made twice; at most once for every NUDGE_BYTES that were read. */
+ * second, however soon the queue was read: a small queue would mean few messages a second. A seek
+ * to where we are wakes it, and costs nothing while the queue is empty. A fetch that happens to be
+ * on its way is then made twice; at most once for every NUDGE_BYTES that were read. */
 static void on_nudge(void *arg)
 {
 	struct consumer *consumer = arg;
@@ -283,7 +286,8 @@ static void commit_now(struct consumer *consumer)
 /* One request at a time: under load the next one covers many batches. None while joining. */
 static void commit(struct consumer *consumer)
 {
-	if (consumer->commits_out == 0 && !consumer->commit_retry.armed && !joining_now(consumer->joining))
+	if (consumer->commits_out == 0 && !consumer->commit_retry.armed &&
+	    !joining_now(consumer->joining))
 		commit_now(consumer);
 }
 
@@ -423,10 +427,12 @@ static int start(struct consumer *consumer, const struct kafka_config *config, s
 	consumer->client = new_client(consumer, config, err);
 	if (!consumer->client)
 		return -1;
-	consumer->parts = (struct partitions){.client = consumer->client, .topic = config->events_topic};
+	consumer->parts =
+	    (struct partitions){.client = consumer->client, .topic = config->events_topic};
 	(void)rd_kafka_poll_set_consumer(consumer->client);
 	consumer->queue = rd_kafka_queue_get_consumer(consumer->client);
-	if (client_wake_init(&consumer->wake, consumer->loop, consumer->queue, on_wake, consumer, err) < 0)
+	if (client_wake_init(&consumer->wake, consumer->loop, consumer->queue, on_wake, consumer, err) <
+	    0)
 		return -1;
 	return subscribe(consumer, config->events_topic, err);
 }
@@ -453,8 +459,9 @@ struct consumer *consumer_new(struct loop *loop, const struct kafka_config *conf
 	                                     "Messages read from the events topic.");
 	consumer->commits = metrics_counter(metrics, "sandsweep_offset_commits_total", NULL,
 	                                    "Offset commits that the broker confirmed.");
-	consumer->commit_failures = metrics_counter(metrics, "sandsweep_offset_commit_failures_total", NULL,
-	                                            "Offset commits that failed and are asked for again.");
+	consumer->commit_failures =
+	    metrics_counter(metrics, "sandsweep_offset_commit_failures_total", NULL,
+	                    "Offset commits that failed and are asked for again.");
 	letters_init(&consumer->letters, loop, config->dead_letter_topic, metrics);
 	if (start(consumer, config, err) == 0)
 		return consumer;

@@ -29,26 +29,27 @@ struct letter {
 static const struct {
 	const char *code, *label;
 } reasons[] = {
-	{"too_large", "reason=\"too_large\""},
-	{"bad_json", "reason=\"bad_json\""},
-	{"json_depth", "reason=\"json_depth\""},
-	{"not_cloudevents", "reason=\"not_cloudevents\""},
-	{"bad_specversion", "reason=\"bad_specversion\""},
-	{"bad_content_type", "reason=\"bad_content_type\""},
-	{"missing_attribute", "reason=\"missing_attribute\""},
-	{"bad_attribute", "reason=\"bad_attribute\""},
-	{"unknown_type", "reason=\"unknown_type\""},
-	{"bad_data", "reason=\"bad_data\""},
-	{"key_mismatch", "reason=\"key_mismatch\""},
-	{"unknown_resource", "reason=\"unknown_resource\""},
-	{"unknown_function", "reason=\"unknown_function\""},
-	{"not_owner", "reason=\"not_owner\""},
-	{"in_use", "reason=\"in_use\""},
-	{"not_deleted", "reason=\"not_deleted\""},
-	{"refused", "reason=\"refused\""},
-	{"", "reason=\"other\""}, /* last: what is none of the above */
+    {"too_large", "reason=\"too_large\""},
+    {"bad_json", "reason=\"bad_json\""},
+    {"json_depth", "reason=\"json_depth\""},
+    {"not_cloudevents", "reason=\"not_cloudevents\""},
+    {"bad_specversion", "reason=\"bad_specversion\""},
+    {"bad_content_type", "reason=\"bad_content_type\""},
+    {"missing_attribute", "reason=\"missing_attribute\""},
+    {"bad_attribute", "reason=\"bad_attribute\""},
+    {"unknown_type", "reason=\"unknown_type\""},
+    {"bad_data", "reason=\"bad_data\""},
+    {"key_mismatch", "reason=\"key_mismatch\""},
+    {"unknown_resource", "reason=\"unknown_resource\""},
+    {"unknown_function", "reason=\"unknown_function\""},
+    {"not_owner", "reason=\"not_owner\""},
+    {"in_use", "reason=\"in_use\""},
+    {"not_deleted", "reason=\"not_deleted\""},
+    {"refused", "reason=\"refused\""},
+    {"", "reason=\"other\""}, /* last: what is none of the above */
 };
-_Static_assert(N_OF(reasons) <= N_OF(((struct letters *)0)->rejected), "one metric for each reason");
+_Static_assert(N_OF(reasons) <= N_OF(((struct letters *)0)->rejected),
+               "one metric for each reason");
 
 void letters_init(struct letters *letters, struct loop *loop, const char *topic,
                   struct metrics *metrics)
@@ -174,15 +175,18 @@ static void on_sent(void *arg, const struct err *err)
 
 int consumer_dead_letter(struct consumer *consumer, struct producer *producer,
                          const struct consumer_item *item,
-                         void (*done)(void *arg, const struct err *err), void *arg,
-                         struct err *err)
+                         void (*done)(void *arg, const struct err *err), void *arg, struct err *err)
 {
 	struct letters *letters = &consumer->letters;
 	struct letter *letter = calloc(1, sizeof(*letter));
 	if (!letter)
 		return err_oom(err);
-	*letter = (struct letter){.letters = letters, .producer = producer, .message = item->raw,
-	                          .done = done, .arg = arg, .next = letters->first};
+	*letter = (struct letter){.letters = letters,
+	                          .producer = producer,
+	                          .message = item->raw,
+	                          .done = done,
+	                          .arg = arg,
+	                          .next = letters->first};
 	memcpy(letter->reason, item->reject_code, sizeof(letter->reason));
 	memcpy(letter->reason_text, item->reject_text, sizeof(letter->reason_text));
 	if (send_letter(letter, err) < 0) {

@@ -9,10 +9,10 @@
 enum { SOURCE_MAX = 1024 };
 
 static const char *const type_names[] = {
-	[EVENT_RUNTIME_RECYCLED] = "io.sandsweep.runtime.recycled",
-	[EVENT_RUNTIME_RESTARTED] = "io.sandsweep.runtime.restarted",
-	[EVENT_FUNCTION_DISABLED] = "io.sandsweep.function.disabled",
-	[EVENT_FUNCTION_DELETED] = "io.sandsweep.function.deleted",
+    [EVENT_RUNTIME_RECYCLED] = "io.sandsweep.runtime.recycled",
+    [EVENT_RUNTIME_RESTARTED] = "io.sandsweep.runtime.restarted",
+    [EVENT_FUNCTION_DISABLED] = "io.sandsweep.function.disabled",
+    [EVENT_FUNCTION_DELETED] = "io.sandsweep.function.deleted",
 };
 
 const char *event_type_name(enum event_type type)
@@ -56,13 +56,13 @@ static const struct {
 	const char *name;
 	bool required;
 } attributes[ATTR_COUNT] = {
-	[ATTR_SPECVERSION] = {"specversion", true},
-	[ATTR_ID] = {"id", true},
-	[ATTR_SOURCE] = {"source", true},
-	[ATTR_TYPE] = {"type", true},
-	[ATTR_TIME] = {"time", false},
-	[ATTR_CONTENT_TYPE] = {"datacontenttype", false},
-	[ATTR_TRACEPARENT] = {"traceparent", false},
+    [ATTR_SPECVERSION] = {"specversion", true},
+    [ATTR_ID] = {"id", true},
+    [ATTR_SOURCE] = {"source", true},
+    [ATTR_TYPE] = {"type", true},
+    [ATTR_TIME] = {"time", false},
+    [ATTR_CONTENT_TYPE] = {"datacontenttype", false},
+    [ATTR_TRACEPARENT] = {"traceparent", false},
 };
 
 static int reject(struct err *err, const char *code, const char *text)
@@ -121,7 +121,8 @@ static void take_traceparent(struct text trace, struct event *event)
 		memcpy(event->traceparent, trace.data, TRACE_SIZE - 1);
 }
 
-static int take_attributes(const struct text attrs[ATTR_COUNT], struct event *event, struct err *err)
+static int take_attributes(const struct text attrs[ATTR_COUNT], struct event *event,
+                           struct err *err)
 {
 	struct text version = attrs[ATTR_SPECVERSION], id = attrs[ATTR_ID], type = attrs[ATTR_TYPE],
 	            when = attrs[ATTR_TIME];
@@ -151,10 +152,11 @@ struct data {
 };
 /* The first two are every event's, the others only those of an event that names a sandbox. */
 static const struct json_field data_fields[] = {
-	{"team_id", JSON_KIND_UUID, offsetof(struct data, team_id), JSON_REQUIRED, 0, 0},
-	{"function_id", JSON_KIND_UUID, offsetof(struct data, function_id), JSON_REQUIRED, 0, 0},
-	{"revision_id", JSON_KIND_UUID, offsetof(struct data, revision_id), JSON_REQUIRED, 0, 0},
-	{"sandbox_id", JSON_KIND_STR, offsetof(struct data, sandbox_id), JSON_REQUIRED, 1, EVENT_ID_MAX},
+    {"team_id", JSON_KIND_UUID, offsetof(struct data, team_id), JSON_REQUIRED, 0, 0},
+    {"function_id", JSON_KIND_UUID, offsetof(struct data, function_id), JSON_REQUIRED, 0, 0},
+    {"revision_id", JSON_KIND_UUID, offsetof(struct data, revision_id), JSON_REQUIRED, 0, 0},
+    {"sandbox_id", JSON_KIND_STR, offsetof(struct data, sandbox_id), JSON_REQUIRED, 1,
+     EVENT_ID_MAX},
 };
 enum { DATA_FIELDS_FUNCTION = 2 };
 
@@ -181,7 +183,8 @@ static int take_data(json_t *json, struct event *event, struct err *err)
 		return reject_as(err, "bad_data", &inner);
 	if (uuid_is_nil(&data.team_id) || uuid_is_nil(&data.function_id) ||
 	    (sandbox && uuid_is_nil(&data.revision_id)))
-		return reject(err, "bad_data", "team_id, function_id and revision_id must not be nil UUIDs");
+		return reject(err, "bad_data",
+		              "team_id, function_id and revision_id must not be nil UUIDs");
 	if (sandbox && !sandbox_id_valid(data.sandbox_id))
 		return reject(err, "bad_data",
 		              "sandbox_id must be visible ASCII without / \\ ? # %, and neither . nor ..");
@@ -206,7 +209,8 @@ static size_t looked_at(const struct event_message *message)
 }
 
 /* The value of the header `name`; of two, *ret_twice says so. */
-static struct text find_field(const struct event_message *message, const char *name, bool *ret_twice)
+static struct text find_field(const struct event_message *message, const char *name,
+                              bool *ret_twice)
 {
 	struct text found = {0};
 	for (size_t i = 0; i < looked_at(message); i++) {
@@ -279,13 +283,20 @@ static int decode_envelope(json_t *json, struct envelope *envelope, struct err *
 	struct json_field fields[ATTR_COUNT];
 	struct err inner = {0};
 	for (size_t i = 0; i < ATTR_COUNT; i++)
-		fields[i] = (struct json_field){
-		    attributes[i].name, JSON_KIND_STR, offsetof(struct envelope, attrs) + i * sizeof(char *),
-		    offsetof(struct envelope, has_attrs) + i * sizeof(bool), 0, EVENT_BYTES_MAX};
+		fields[i] = (struct json_field){attributes[i].name,
+		                                JSON_KIND_STR,
+		                                offsetof(struct envelope, attrs) + i * sizeof(char *),
+		                                offsetof(struct envelope, has_attrs) + i * sizeof(bool),
+		                                0,
+		                                EVENT_BYTES_MAX};
 	if (json_decode(json, fields, N_OF(fields), envelope, &inner) < 0)
 		return reject_as(err, "bad_attribute", &inner);
-	static const struct json_field data = {
-	    "data", JSON_KIND_OBJ, offsetof(struct envelope, data), offsetof(struct envelope, has_data), 0, 0};
+	static const struct json_field data = {"data",
+	                                       JSON_KIND_OBJ,
+	                                       offsetof(struct envelope, data),
+	                                       offsetof(struct envelope, has_data),
+	                                       0,
+	                                       0};
 	if (json_decode(json, &data, 1, envelope, &inner) < 0)
 		return reject_as(err, "bad_data", &inner);
 	return 0;

@@ -11,10 +11,10 @@
 enum { IDSET_MAX = 16384 };
 
 struct idset {
-	int64_t *ids;      /* by slot */
-	uint16_t *table;   /* slot + 1; 0 is empty */
-	uint16_t *vacant;  /* a stack of the slots that are free */
-	uint32_t mask;     /* of the table */
+	int64_t *ids;     /* by slot */
+	uint16_t *table;  /* slot + 1; 0 is empty */
+	uint16_t *vacant; /* a stack of the slots that are free */
+	uint32_t mask;    /* of the table */
 	int count, max;
 };
 

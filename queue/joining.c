@@ -11,12 +11,13 @@ struct joining {
 
 /* Joining begins with the request to join and ends with the answer to the one that follows it, in
  * which each member learns its partitions. A failure in between is followed by another try. */
-static rd_kafka_resp_err_t on_request(rd_kafka_t *client, int fd, const char *broker, int32_t broker_id,
-                                      int16_t key, int16_t version, int32_t correlation, size_t size,
-                                      void *arg)
+static rd_kafka_resp_err_t on_request(rd_kafka_t *client, int fd, const char *broker,
+                                      int32_t broker_id, int16_t key, int16_t version,
+                                      int32_t correlation, size_t size, void *arg)
 {
 	struct joining *joining = arg;
-	(void)client, (void)fd, (void)broker, (void)broker_id, (void)version, (void)correlation, (void)size;
+	(void)client, (void)fd, (void)broker, (void)broker_id, (void)version, (void)correlation,
+	    (void)size;
 	if (key == JOIN_GROUP)
 		atomic_store(&joining->now, true);
 	return RD_KAFKA_RESP_ERR_NO_ERROR;
@@ -28,7 +29,8 @@ static rd_kafka_resp_err_t on_response(rd_kafka_t *client, int fd, const char *b
                                        rd_kafka_resp_err_t code, void *arg)
 {
 	struct joining *joining = arg;
-	(void)client, (void)fd, (void)broker, (void)broker_id, (void)version, (void)correlation, (void)size;
+	(void)client, (void)fd, (void)broker, (void)broker_id, (void)version, (void)correlation,
+	    (void)size;
 	(void)rtt;
 	if (key == SYNC_GROUP && !code)
 		atomic_store(&joining->now, false);
@@ -42,7 +44,8 @@ static rd_kafka_resp_err_t on_new(rd_kafka_t *client, const rd_kafka_conf_t *con
 	rd_kafka_resp_err_t code =
 	    rd_kafka_interceptor_add_on_request_sent(client, "sandsweep", on_request, arg);
 	return code ? code
-	            : rd_kafka_interceptor_add_on_response_received(client, "sandsweep", on_response, arg);
+	            : rd_kafka_interceptor_add_on_response_received(client, "sandsweep", on_response,
+	                                                            arg);
 }
 
 struct joining *joining_new(rd_kafka_conf_t *conf, struct err *err)
@@ -52,7 +55,8 @@ struct joining *joining_new(rd_kafka_conf_t *conf, struct err *err)
 		(void)err_oom(err);
 		return NULL;
 	}
-	rd_kafka_resp_err_t code = rd_kafka_conf_interceptor_add_on_new(conf, "sandsweep", on_new, joining);
+	rd_kafka_resp_err_t code =
+	    rd_kafka_conf_interceptor_add_on_new(conf, "sandsweep", on_new, joining);
 	if (!code)
 		return joining;
 	(void)err_set(err, ERR_FATAL, "kafka_property", "librdkafka takes no interceptor: %s",

@@ -118,7 +118,8 @@ static int64_t lag_of(const struct partitions *parts, const struct partition *pa
 {
 	int64_t low, high;
 	if (part->position < 0 ||
-	    rd_kafka_get_watermark_offsets(parts->client, parts->topic, part->id, &low, &high) || high < 0)
+	    rd_kafka_get_watermark_offsets(parts->client, parts->topic, part->id, &low, &high) ||
+	    high < 0)
 		return -1;
 	return high > part->position ? high - part->position : 0;
 }
@@ -129,7 +130,8 @@ void partitions_nudge(struct partitions *parts)
 	for (int i = 0; i < parts->count; i++) {
 		const struct partition *part = &parts->list[i];
 		if (!part->paused && lag_of(parts, part) > 0)
-			rd_kafka_topic_partition_list_add(list, parts->topic, part->id)->offset = part->position;
+			rd_kafka_topic_partition_list_add(list, parts->topic, part->id)->offset =
+			    part->position;
 	}
 	if (list->cnt > 0)
 		rd_kafka_error_destroy(rd_kafka_seek_partitions(parts->client, list, 0));

@@ -19,8 +19,8 @@ struct partition {
 	int64_t committed; /* what the broker has confirmed to us */
 };
 struct partitions {
-	rd_kafka_t *client; /* borrowed */
-	const char *topic;  /* borrowed */
+	rd_kafka_t *client;     /* borrowed */
+	const char *topic;      /* borrowed */
 	struct partition *list; /* by id */
 	int count, capacity;
 };

@@ -125,21 +125,14 @@ static void on_event(struct producer *producer, rd_kafka_event_t *event)
 	const char *facility, *text;
 	int level;
 	switch (rd_kafka_event_type(event)) {
-	case RD_KAFKA_EVENT_DR:
-		on_deliveries(producer, event);
-		break;
-	case RD_KAFKA_EVENT_ERROR:
-		on_error(producer, event);
-		break;
-	case RD_KAFKA_EVENT_STATS:
-		on_stats(producer, event);
-		break;
+	case RD_KAFKA_EVENT_DR: on_deliveries(producer, event); break;
+	case RD_KAFKA_EVENT_ERROR: on_error(producer, event); break;
+	case RD_KAFKA_EVENT_STATS: on_stats(producer, event); break;
 	case RD_KAFKA_EVENT_LOG:
 		if (rd_kafka_event_log(event, &facility, &text, &level) == 0)
 			client_log(level, facility, text);
 		break;
-	default:
-		break;
+	default: break;
 	}
 }
 

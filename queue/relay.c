@@ -25,9 +25,9 @@
  * hold up everything behind it. */
 
 enum {
-	REREAD_MAX = 256,  /* with no more rows than this in flight, a scan starts at the beginning */
+	REREAD_MAX = 256, /* with no more rows than this in flight, a scan starts at the beginning */
 	MIN_ROOM = RELAY_FETCH_MAX / 2, /* less is not worth a fetch */
-	HELD_MAX = 256,    /* refused rows that are remembered */
+	HELD_MAX = 256,                 /* refused rows that are remembered */
 	QUEUE_FULL_US = 20000,
 };
 static const struct backoff failure_backoff = {.base_ms = 100, .cap_ms = 10000};
@@ -37,9 +37,9 @@ static const struct backoff held_backoff = {.base_ms = 60000, .cap_ms = 3600000}
 struct flight {
 	struct relay *relay;
 	enum { FLIGHT_SENT, FLIGHT_DELIVERED, FLIGHT_HELD } state;
-	int refusals;    /* HELD: how often */
-	int64_t due_us;  /* HELD: not tried again before */
-	uint32_t scan;   /* HELD: the last scan that met it */
+	int refusals;   /* HELD: how often */
+	int64_t due_us; /* HELD: not tried again before */
+	uint32_t scan;  /* HELD: the last scan that met it */
 };
 
 enum call { CALL_NONE, CALL_FETCH, CALL_DELETE };
@@ -56,20 +56,20 @@ struct relay {
 	enum call call, last_call; /* one at a time, so that no answer is older than what we know */
 	bool stale;                /* the answer that comes belongs to an office that was lost */
 	bool delete_failed;
-	int asked;                 /* rows, of the fetch that is out */
+	int asked; /* rows, of the fetch that is out */
 
-	int64_t cursor, highest;   /* the last id looked at; the highest that was sent */
+	int64_t cursor, highest; /* the last id looked at; the highest that was sent */
 	uint32_t scan;
-	bool more;                 /* the scan has not met its end yet */
-	bool whole;                /* the scan began at the beginning */
-	bool wanted;               /* there may be rows that no scan has seen */
-	bool sweep;                /* the next scan begins at the beginning in any case */
-	bool low_wanted;           /* the lower part still has to be looked at */
+	bool more;       /* the scan has not met its end yet */
+	bool whole;      /* the scan began at the beginning */
+	bool wanted;     /* there may be rows that no scan has seen */
+	bool sweep;      /* the next scan begins at the beginning in any case */
+	bool low_wanted; /* the lower part still has to be looked at */
 
 	struct idset set;
-	struct flight *flights;    /* by slot */
+	struct flight *flights; /* by slot */
 	int sent, held;
-	int64_t *confirmed;        /* ids to delete: the first `deleting` are with the source */
+	int64_t *confirmed; /* ids to delete: the first `deleting` are with the source */
 	int confirmed_count, deleting;
 	int source_failures, delivery_failures;
 	bool overflow_logged;
@@ -96,8 +96,8 @@ static void add_metrics(struct relay *relay, struct metrics *metrics)
 }
 
 struct relay *relay_new(struct loop *loop, struct producer *producer,
-                        const struct relay_source *source, int64_t poll_ms,
-                        struct metrics *metrics, struct err *err)
+                        const struct relay_source *source, int64_t poll_ms, struct metrics *metrics,
+                        struct err *err)
 {
 	struct relay *relay = calloc(1, sizeof(*relay));
 	if (!relay) {
@@ -210,7 +210,8 @@ static void hold(struct relay *relay, int slot, const struct err *err)
 		if (!relay->overflow_logged)
 			log_err(LOG_L_ERROR, "relay.many_rows_refused", err, NULL);
 		relay->overflow_logged = true;
-		idset_remove(&relay->set, slot); /* the next sweep tries it again, and that is all the harm */
+		idset_remove(&relay->set,
+		             slot); /* the next sweep tries it again, and that is all the harm */
 		return;
 	}
 	if (flight->refusals == 0) {
@@ -219,8 +220,8 @@ static void hold(struct relay *relay, int slot, const struct err *err)
 	}
 	flight->state = FLIGHT_HELD;
 	flight->scan = relay->scan;
-	flight->due_us = loop_now_us(relay->loop) +
-	                 backoff_ceiling_ms(&held_backoff, flight->refusals++) * 1000;
+	flight->due_us =
+	    loop_now_us(relay->loop) + backoff_ceiling_ms(&held_backoff, flight->refusals++) * 1000;
 	relay->held++;
 }
 
@@ -275,9 +276,12 @@ static struct event_message message_of(const struct relay_row *row, struct messa
 	if (*row->traceparent)
 		text->fields[n++] = field("ce_traceparent", row->traceparent);
 	return (struct event_message){
-	    .key = text->key, .key_len = strlen(text->key),
-	    .value = row->data, .value_len = strlen(row->data),
-	    .fields = text->fields, .field_count = n,
+	    .key = text->key,
+	    .key_len = strlen(text->key),
+	    .value = row->data,
+	    .value_len = strlen(row->data),
+	    .fields = text->fields,
+	    .field_count = n,
 	};
 }
 
@@ -356,7 +360,8 @@ static bool start_fetch(struct relay *relay)
 	if (!relay->active || relay->retry.armed || room < MIN_ROOM || !next_read(relay))
 		return false;
 	/* Below the highest id most rows are in flight already and need no room. */
-	relay->asked = relay->cursor < relay->highest || room > RELAY_FETCH_MAX ? RELAY_FETCH_MAX : room;
+	relay->asked =
+	    relay->cursor < relay->highest || room > RELAY_FETCH_MAX ? RELAY_FETCH_MAX : room;
 	relay->call = relay->last_call = CALL_FETCH;
 	relay->source.fetch(relay->source.arg, relay->cursor, relay->asked);
 	return true;

@@ -153,8 +153,9 @@ static int create_missing(const struct work *work, struct err *err)
 	for (int t = 0; t < TOPIC_COUNT; t++) {
 		if (work->found[t] != 0)
 			continue;
-		topics[count] = rd_kafka_NewTopic_new(work->topics[t], (int)work->config->partitions,
-		                                      (int)work->config->replication_factor, text, sizeof(text));
+		topics[count] =
+		    rd_kafka_NewTopic_new(work->topics[t], (int)work->config->partitions,
+		                          (int)work->config->replication_factor, text, sizeof(text));
 		if (!topics[count])
 			break;
 		count++;
@@ -177,14 +178,15 @@ static int settle(struct work *work, struct err *err)
 		if (missing < 0)
 			return 0;
 		if (now_ms() > work->deadline_ms)
-			return err_set(err, ERR_RETRY, "TIMED_OUT", "the topic %s was created and is not listed yet",
-			               work->topics[missing]);
+			return err_set(err, ERR_RETRY, "TIMED_OUT",
+			               "the topic %s was created and is not listed yet", work->topics[missing]);
 		(void)nanosleep(&pause, NULL);
 	}
 }
 
-static int create(struct work *work, void (*report)(void *arg, const char *topic, const char *outcome),
-                  void *arg, struct err *err)
+static int create(struct work *work,
+                  void (*report)(void *arg, const char *topic, const char *outcome), void *arg,
+                  struct err *err)
 {
 	bool existed[TOPIC_COUNT];
 	if (look(work, err) < 0 || check_partitions(work, err) < 0)
@@ -199,8 +201,8 @@ static int create(struct work *work, void (*report)(void *arg, const char *topic
 }
 
 int kafka_topics_create(const struct kafka_config *config, int64_t timeout_ms,
-                        void (*report)(void *arg, const char *topic, const char *outcome), void *arg,
-                        struct err *err)
+                        void (*report)(void *arg, const char *topic, const char *outcome),
+                        void *arg, struct err *err)
 {
 	struct work work;
 	int rc = begin(&work, config, timeout_ms, err);

@@ -78,7 +78,9 @@ static void get_col(const PGresult *raw, int row, int at, const struct row_col *
 		memcpy(field, &number, sizeof(number));
 		return;
 	case ROW_TIME:
-		number = get_int(value, len) + unix_epoch_from_2000_us;
+		/* 'infinity' is the largest number there is, and stays it. */
+		if (__builtin_add_overflow(get_int(value, len), unix_epoch_from_2000_us, &number))
+			number = INT64_MAX;
 		memcpy(field, &number, sizeof(number));
 		return;
 	case ROW_BOOL:

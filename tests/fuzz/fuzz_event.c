@@ -16,8 +16,8 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static const char *const names[] = {
-	"ce_specversion", "ce_id", "ce_source", "ce_type", "ce_time", "ce_traceparent", "content-type",
-	"traceparent", "ce_x", "other", "", "ce_",
+    "ce_specversion", "ce_id",       "ce_source", "ce_type", "ce_time", "ce_traceparent",
+    "content-type",   "traceparent", "ce_x",      "other",   "",        "ce_",
 };
 
 /* What is left of the input. */
@@ -81,8 +81,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	void *key = has_key ? take(&in, key_len) : NULL;
 	size_t value_len = in.left;
 	void *value = take(&in, value_len);
-	struct event_message message = {.key = key, .key_len = key_len, .value = value,
-	                                .value_len = value_len, .fields = fields, .field_count = count};
+	struct event_message message = {.key = key,
+	                                .key_len = key_len,
+	                                .value = value,
+	                                .value_len = value_len,
+	                                .fields = fields,
+	                                .field_count = count};
 	if (event_decode(&message, &event, &err) == 0)
 		check(&event);
 	else

@@ -16,26 +16,26 @@ static const struct ceiling_case {
 	int attempt;
 	int64_t want_ms;
 } ceiling_cases[] = {
-	{"first", {100, 5000}, 0, 100},
-	{"second", {100, 5000}, 1, 200},
-	{"third", {100, 5000}, 2, 400},
-	{"last below the cap", {100, 5000}, 5, 3200},
-	{"first at the cap", {100, 5000}, 6, 5000},
-	{"far past the cap", {100, 5000}, 1000, 5000},
-	{"the cap exactly", {100, 800}, 3, 800},
-	{"one past the cap", {100, 799}, 3, 799},
-	{"base is the cap", {100, 100}, 0, 100},
-	{"base is the cap, later", {100, 100}, 7, 100},
-	{"smallest", {1, 1}, 0, 1},
-	{"62 doublings", {1, INT64_MAX}, 62, (int64_t)1 << 62},
-	{"63 doublings", {1, INT64_MAX}, 63, INT64_MAX},
-	{"64 doublings", {1, INT64_MAX}, 64, INT64_MAX},
-	{"overflow at once", {INT64_MAX / 2 + 1, INT64_MAX}, 1, INT64_MAX},
-	{"just no overflow", {INT64_MAX / 2, INT64_MAX}, 1, INT64_MAX - 1},
-	{"highest attempt", {1, INT64_MAX}, INT_MAX, INT64_MAX},
-	{"highest attempt, low cap", {3, 1000}, INT_MAX, 1000},
-	{"highest base", {INT64_MAX, INT64_MAX}, 0, INT64_MAX},
-	{"negative attempt", {100, 5000}, -1, 100},
+    {"first", {100, 5000}, 0, 100},
+    {"second", {100, 5000}, 1, 200},
+    {"third", {100, 5000}, 2, 400},
+    {"last below the cap", {100, 5000}, 5, 3200},
+    {"first at the cap", {100, 5000}, 6, 5000},
+    {"far past the cap", {100, 5000}, 1000, 5000},
+    {"the cap exactly", {100, 800}, 3, 800},
+    {"one past the cap", {100, 799}, 3, 799},
+    {"base is the cap", {100, 100}, 0, 100},
+    {"base is the cap, later", {100, 100}, 7, 100},
+    {"smallest", {1, 1}, 0, 1},
+    {"62 doublings", {1, INT64_MAX}, 62, (int64_t)1 << 62},
+    {"63 doublings", {1, INT64_MAX}, 63, INT64_MAX},
+    {"64 doublings", {1, INT64_MAX}, 64, INT64_MAX},
+    {"overflow at once", {INT64_MAX / 2 + 1, INT64_MAX}, 1, INT64_MAX},
+    {"just no overflow", {INT64_MAX / 2, INT64_MAX}, 1, INT64_MAX - 1},
+    {"highest attempt", {1, INT64_MAX}, INT_MAX, INT64_MAX},
+    {"highest attempt, low cap", {3, 1000}, INT_MAX, 1000},
+    {"highest base", {INT64_MAX, INT64_MAX}, 0, INT64_MAX},
+    {"negative attempt", {100, 5000}, -1, 100},
 };
 
 static void test_ceiling(void **state)
@@ -92,10 +92,10 @@ static void test_wide_jitter_is_uniform(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_ceiling),
-		cmocka_unit_test(test_jitter_is_within_bounds),
-		cmocka_unit_test(test_jitter_is_uniform),
-		cmocka_unit_test(test_wide_jitter_is_uniform),
+	    cmocka_unit_test(test_ceiling),
+	    cmocka_unit_test(test_jitter_is_within_bounds),
+	    cmocka_unit_test(test_jitter_is_uniform),
+	    cmocka_unit_test(test_wide_jitter_is_uniform),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -124,18 +124,18 @@ static const struct i64_case {
 	int64_t value;
 	const char *want;
 } i64_cases[] = {
-	{0, "0"},
-	{1, "1"},
-	{-1, "-1"},
-	{9, "9"},
-	{10, "10"},
-	{-10, "-10"},
-	{1234567890, "1234567890"},
-	{INT32_MIN, "-2147483648"},
-	{INT64_MAX, "9223372036854775807"},
-	{INT64_MAX - 1, "9223372036854775806"},
-	{INT64_MIN, "-9223372036854775808"},
-	{INT64_MIN + 1, "-9223372036854775807"},
+    {0, "0"},
+    {1, "1"},
+    {-1, "-1"},
+    {9, "9"},
+    {10, "10"},
+    {-10, "-10"},
+    {1234567890, "1234567890"},
+    {INT32_MIN, "-2147483648"},
+    {INT64_MAX, "9223372036854775807"},
+    {INT64_MAX - 1, "9223372036854775806"},
+    {INT64_MIN, "-9223372036854775808"},
+    {INT64_MIN + 1, "-9223372036854775807"},
 };
 
 static void test_i64(void **state)
@@ -155,18 +155,17 @@ static void test_i64(void **state)
 static const struct percent_case {
 	const char *name, *text, *want;
 } percent_cases[] = {
-	{"nothing", "", ""},
-	{"unreserved", "AZaz09-._~", "AZaz09-._~"},
-	{"space and plus", "a b+c", "a%20b%2Bc"},
-	{"path", "../a/b", "..%2Fa%2Fb"},
-	{"percent", "100%", "100%25"},
-	{"percent twice", "%2F", "%252F"},
-	{"delimiters", ":/?#[]@!$&'()*+,;=",
-     "%3A%2F%3F%23%5B%5D%40%21%24%26%27%28%29%2A%2B%2C%3B%3D"},
-	{"others", "\"<>\\^`{|}", "%22%3C%3E%5C%5E%60%7B%7C%7D"},
-	{"neighbours of the letters and digits", "@[`{/:", "%40%5B%60%7B%2F%3A"},
-	{"control", "\1\n\177", "%01%0A%7F"},
-	{"high bytes", "\x80\xc3\xa9\xff", "%80%C3%A9%FF"},
+    {"nothing", "", ""},
+    {"unreserved", "AZaz09-._~", "AZaz09-._~"},
+    {"space and plus", "a b+c", "a%20b%2Bc"},
+    {"path", "../a/b", "..%2Fa%2Fb"},
+    {"percent", "100%", "100%25"},
+    {"percent twice", "%2F", "%252F"},
+    {"delimiters", ":/?#[]@!$&'()*+,;=", "%3A%2F%3F%23%5B%5D%40%21%24%26%27%28%29%2A%2B%2C%3B%3D"},
+    {"others", "\"<>\\^`{|}", "%22%3C%3E%5C%5E%60%7B%7C%7D"},
+    {"neighbours of the letters and digits", "@[`{/:", "%40%5B%60%7B%2F%3A"},
+    {"control", "\1\n\177", "%01%0A%7F"},
+    {"high bytes", "\x80\xc3\xa9\xff", "%80%C3%A9%FF"},
 };
 
 static void test_percent(void **state)
@@ -249,17 +248,17 @@ static void test_take_of_nothing_at_all(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_the_maximum_and_one_past_it),
-		cmocka_unit_test(test_memory_stays_below_the_maximum),
-		cmocka_unit_test(test_failed_sticks),
-		cmocka_unit_test(test_done_leaves_an_empty_buffer_of_the_same_maximum),
-		cmocka_unit_test(test_bytes_of_every_value),
-		cmocka_unit_test(test_i64),
-		cmocka_unit_test(test_percent),
-		cmocka_unit_test(test_printf),
-		cmocka_unit_test(test_printf_with_a_byte_zero),
-		cmocka_unit_test(test_take),
-		cmocka_unit_test(test_take_of_nothing_at_all),
+	    cmocka_unit_test(test_the_maximum_and_one_past_it),
+	    cmocka_unit_test(test_memory_stays_below_the_maximum),
+	    cmocka_unit_test(test_failed_sticks),
+	    cmocka_unit_test(test_done_leaves_an_empty_buffer_of_the_same_maximum),
+	    cmocka_unit_test(test_bytes_of_every_value),
+	    cmocka_unit_test(test_i64),
+	    cmocka_unit_test(test_percent),
+	    cmocka_unit_test(test_printf),
+	    cmocka_unit_test(test_printf_with_a_byte_zero),
+	    cmocka_unit_test(test_take),
+	    cmocka_unit_test(test_take_of_nothing_at_all),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -51,12 +51,14 @@ struct plain {
 	bool on;
 };
 static const struct config_row plain_rows[] = {
-	{"text", CONFIG_STR, offsetof(struct plain, text), 0, 0, "hello", false, "A text."},
-	{"count", CONFIG_I64, offsetof(struct plain, count), 1, 100, "7", false,
-     "A number. Its help is long enough to be broken into two comment lines, or even three of them, if "
+    {"text", CONFIG_STR, offsetof(struct plain, text), 0, 0, "hello", false, "A text."},
+    {"count", CONFIG_I64, offsetof(struct plain, count), 1, 100, "7", false,
+     "A number. Its help is long enough to be broken into two comment lines, or even three of "
+     "them, if "
      "one goes on and on about it: a setting like this one could be explained in a page or two."},
-	{"wide", CONFIG_I64, offsetof(struct plain, wide), INT64_MIN, INT64_MAX, "-1", false, "Any number."},
-	{"on", CONFIG_BOOL, offsetof(struct plain, on), 0, 0, "no", false, "A switch."},
+    {"wide", CONFIG_I64, offsetof(struct plain, wide), INT64_MIN, INT64_MAX, "-1", false,
+     "Any number."},
+    {"on", CONFIG_BOOL, offsetof(struct plain, on), 0, 0, "no", false, "A switch."},
 };
 static const struct config_section plain_section = {"plain", "Values of every type.", plain_rows,
                                                     N_OF(plain_rows), false};
@@ -66,10 +68,11 @@ struct need {
 	bool must_on;
 };
 static const struct config_row need_rows[] = {
-	{"must", CONFIG_STR, offsetof(struct need, must), 0, 0, NULL, false, "A text, required."},
-	{"must_count", CONFIG_I64, offsetof(struct need, must_count), 0, 9, NULL, false,
+    {"must", CONFIG_STR, offsetof(struct need, must), 0, 0, NULL, false, "A text, required."},
+    {"must_count", CONFIG_I64, offsetof(struct need, must_count), 0, 9, NULL, false,
      "A number, required."},
-	{"must_on", CONFIG_BOOL, offsetof(struct need, must_on), 0, 0, NULL, false, "A switch, required."},
+    {"must_on", CONFIG_BOOL, offsetof(struct need, must_on), 0, 0, NULL, false,
+     "A switch, required."},
 };
 static const struct config_section need_section = {"need", "Values that are required.", need_rows,
                                                    N_OF(need_rows), false};
@@ -77,8 +80,8 @@ struct keys {
 	const char *token, *spare;
 };
 static const struct config_row keys_rows[] = {
-	{"token", CONFIG_STR, offsetof(struct keys, token), 0, 0, NULL, true, "A secret, required."},
-	{"spare", CONFIG_STR, offsetof(struct keys, spare), 0, 0, "", true, "A secret."},
+    {"token", CONFIG_STR, offsetof(struct keys, token), 0, 0, NULL, true, "A secret, required."},
+    {"spare", CONFIG_STR, offsetof(struct keys, spare), 0, 0, "", true, "A secret."},
 };
 static const struct config_section keys_section = {"keys", "Secrets.", keys_rows, N_OF(keys_rows),
                                                    false};
@@ -86,12 +89,13 @@ struct open {
 	const char *servers;
 };
 static const struct config_row open_rows[] = {
-	{"servers", CONFIG_STR, offsetof(struct open, servers), 0, 0, "here", false, "A row of its own."},
+    {"servers", CONFIG_STR, offsetof(struct open, servers), 0, 0, "here", false,
+     "A row of its own."},
 };
 static const struct config_section open_section = {"open", "Takes other keys as well.", open_rows,
                                                    N_OF(open_rows), true};
-static const struct config_section *const sections[] = {&plain_section, &need_section, &keys_section,
-                                                        &open_section};
+static const struct config_section *const sections[] = {&plain_section, &need_section,
+                                                        &keys_section, &open_section};
 enum { SECTIONS = N_OF(sections) };
 
 /* ---- files, in a directory that is the current one ---- */
@@ -123,8 +127,8 @@ static int enter_dir(void **state)
 static int leave_dir(void **state)
 {
 	(void)state;
-	static const char *const names[] = {"t.conf", "local", "lines", "empty", "blank", "long",
-	                                    "creds/cred"};
+	static const char *const names[] = {"t.conf", "local", "lines",     "empty",
+	                                    "blank",  "long",  "creds/cred"};
 	for (size_t i = 0; i < N_OF(names); i++)
 		(void)unlink(names[i]);
 	(void)rmdir("creds");
@@ -140,7 +144,7 @@ static struct config *load(const char *text, const char *const *overrides, size_
 }
 
 /* True when what was said is what is wanted, and an error is one of the two: bad settings, or (from
- * -o only) bad usage. Prints what is wrong otherwise, so that a table is gone through to its end. */
+ * -o only) bad usage. Prints what is wrong otherwise, and so a table is gone through to its end. */
 static bool as_wanted(const char *name, const char *said, const struct err *err, const char *want)
 {
 	bool refused = err->kind == ERR_REJECT &&
@@ -154,8 +158,8 @@ static bool as_wanted(const char *name, const char *said, const struct err *err,
 /* ---- the table of files ---- */
 
 #define COUNT_IS(value) "plain.count is \"" value "\"; it must be a whole number from 1 to 100"
-#define WIDE_IS(value)                                                                             \
-	"plain.wide is \"" value "\"; it must be a whole number from -9223372036854775808 to "         \
+#define WIDE_IS(value)                                                                     \
+	"plain.wide is \"" value "\"; it must be a whole number from -9223372036854775808 to " \
 	"9223372036854775807"
 #define ON_IS(value) "plain.on is \"" value "\"; it must be true or false"
 #define NEITHER "this line is neither [section] nor key = value"
@@ -168,83 +172,86 @@ static const struct file_case {
 	const char *name, *text; /* NULL: no file */
 	const char *want;        /* the values of [plain], or the error */
 } file_cases[] = {
-	{"no file", NULL, "hello 7 -1 no"},
-	{"empty file", "", "hello 7 -1 no"},
-	{"section only", "[plain]\n", "hello 7 -1 no"},
-	{"everything", "[plain]\ntext = a b\ncount = 100\nwide = 5\non = true\n", "a b 100 5 yes"},
-	{"no spaces", "[plain]\ntext=a\ncount=1\n", "a 1 -1 no"},
-	{"spaces and tabs", "[plain]  \ntext \t = \t a  b \t \ncount\t=\t9\n", "a  b 9 -1 no"},
-	{"no line end at the end", "[plain]\ncount = 9", "hello 9 -1 no"},
-	{"line ends of another system", "[plain]\r\ntext = a\r\ncount = 9\r\n", "a 9 -1 no"},
-	{"byte order mark", "\xef\xbb\xbf[plain]\ncount = 9\n", "hello 9 -1 no"},
-	{"comments", "# a\n; b\n[plain]\n# count = 8\n;count = 7\ncount = 9\n#\n", "hello 9 -1 no"},
-	{"comment behind a value", "[plain]\ntext = a ; b\n", "a 7 -1 no"},
-	{"no comment without a space", "[plain]\ntext = a;b#c\n", "a;b#c 7 -1 no"},
-	{"empty lines", "\n\n[plain]\n\n\ncount = 9\n\n", "hello 9 -1 no"},
-	{"the later one wins", "[plain]\ncount = 8\ncount = 9\n", "hello 9 -1 no"},
-	{"a section twice", "[plain]\ncount = 8\n[open]\nx = 1\n[plain]\non = 1\ncount = 9\n", "hello 9 -1 yes"},
-	{"empty text", "[plain]\ntext =\n", " 7 -1 no"},
-	{"equals in a value", "[plain]\ntext = a=b\n", "a=b 7 -1 no"},
-	{"quotes are nothing special", "[plain]\ntext = \"a\"\n", "\"a\" 7 -1 no"},
-	{"UTF-8", "[plain]\ntext = \xc3\xa9\n", "\xc3\xa9 7 -1 no"},
+    {"no file", NULL, "hello 7 -1 no"},
+    {"empty file", "", "hello 7 -1 no"},
+    {"section only", "[plain]\n", "hello 7 -1 no"},
+    {"everything", "[plain]\ntext = a b\ncount = 100\nwide = 5\non = true\n", "a b 100 5 yes"},
+    {"no spaces", "[plain]\ntext=a\ncount=1\n", "a 1 -1 no"},
+    {"spaces and tabs", "[plain]  \ntext \t = \t a  b \t \ncount\t=\t9\n", "a  b 9 -1 no"},
+    {"no line end at the end", "[plain]\ncount = 9", "hello 9 -1 no"},
+    {"line ends of another system", "[plain]\r\ntext = a\r\ncount = 9\r\n", "a 9 -1 no"},
+    {"byte order mark", "\xef\xbb\xbf[plain]\ncount = 9\n", "hello 9 -1 no"},
+    {"comments", "# a\n; b\n[plain]\n# count = 8\n;count = 7\ncount = 9\n#\n", "hello 9 -1 no"},
+    {"comment behind a value", "[plain]\ntext = a ; b\n", "a 7 -1 no"},
+    {"no comment without a space", "[plain]\ntext = a;b#c\n", "a;b#c 7 -1 no"},
+    {"empty lines", "\n\n[plain]\n\n\ncount = 9\n\n", "hello 9 -1 no"},
+    {"the later one wins", "[plain]\ncount = 8\ncount = 9\n", "hello 9 -1 no"},
+    {"a section twice", "[plain]\ncount = 8\n[open]\nx = 1\n[plain]\non = 1\ncount = 9\n",
+     "hello 9 -1 yes"},
+    {"empty text", "[plain]\ntext =\n", " 7 -1 no"},
+    {"equals in a value", "[plain]\ntext = a=b\n", "a=b 7 -1 no"},
+    {"quotes are nothing special", "[plain]\ntext = \"a\"\n", "\"a\" 7 -1 no"},
+    {"UTF-8", "[plain]\ntext = \xc3\xa9\n", "\xc3\xa9 7 -1 no"},
 
-	{"number at its minimum", "[plain]\ncount = 1\n", "hello 1 -1 no"},
-	{"number below it", "[plain]\ncount = 0\n", "t.conf:2: " COUNT_IS("0")},
-	{"number past its maximum", "[plain]\ncount = 101\n", "t.conf:2: " COUNT_IS("101")},
-	{"number is empty", "[plain]\ncount =\n", "t.conf:2: " COUNT_IS("")},
-	{"number with a unit", "[plain]\ncount = 7s\n", "t.conf:2: " COUNT_IS("7s")},
-	{"number with a plus", "[plain]\ncount = +7\n", "t.conf:2: " COUNT_IS("+7")},
-	{"number in hex", "[plain]\ncount = 0x7\n", "t.conf:2: " COUNT_IS("0x7")},
-	{"lowest number", "[plain]\nwide = -9223372036854775808\n", "hello 7 -9223372036854775808 no"},
-	{"highest number", "[plain]\nwide = 9223372036854775807\n", "hello 7 9223372036854775807 no"},
-	{"past the lowest", "[plain]\nwide = -9223372036854775809\n",
+    {"number at its minimum", "[plain]\ncount = 1\n", "hello 1 -1 no"},
+    {"number below it", "[plain]\ncount = 0\n", "t.conf:2: " COUNT_IS("0")},
+    {"number past its maximum", "[plain]\ncount = 101\n", "t.conf:2: " COUNT_IS("101")},
+    {"number is empty", "[plain]\ncount =\n", "t.conf:2: " COUNT_IS("")},
+    {"number with a unit", "[plain]\ncount = 7s\n", "t.conf:2: " COUNT_IS("7s")},
+    {"number with a plus", "[plain]\ncount = +7\n", "t.conf:2: " COUNT_IS("+7")},
+    {"number in hex", "[plain]\ncount = 0x7\n", "t.conf:2: " COUNT_IS("0x7")},
+    {"lowest number", "[plain]\nwide = -9223372036854775808\n", "hello 7 -9223372036854775808 no"},
+    {"highest number", "[plain]\nwide = 9223372036854775807\n", "hello 7 9223372036854775807 no"},
+    {"past the lowest", "[plain]\nwide = -9223372036854775809\n",
      "t.conf:2: " WIDE_IS("-9223372036854775809")},
-	{"past the highest", "[plain]\nwide = 9223372036854775808\n",
+    {"past the highest", "[plain]\nwide = 9223372036854775808\n",
      "t.conf:2: " WIDE_IS("9223372036854775808")},
 
-	{"true", "[plain]\non = true\n", "hello 7 -1 yes"},
-	{"yes", "[plain]\non = yes\n", "hello 7 -1 yes"},
-	{"on", "[plain]\non = on\n", "hello 7 -1 yes"},
-	{"1", "[plain]\non = 1\n", "hello 7 -1 yes"},
-	{"in capitals", "[plain]\non = YES\n", "hello 7 -1 yes"},
-	{"false", "[plain]\non = yes\non = false\n", "hello 7 -1 no"},
-	{"no", "[plain]\non = yes\non = no\n", "hello 7 -1 no"},
-	{"off", "[plain]\non = yes\non = off\n", "hello 7 -1 no"},
-	{"0", "[plain]\non = yes\non = 0\n", "hello 7 -1 no"},
-	{"2", "[plain]\non = 2\n", "t.conf:2: " ON_IS("2")},
-	{"maybe", "[plain]\non = maybe\n", "t.conf:2: " ON_IS("maybe")},
-	{"y", "[plain]\non = y\n", "t.conf:2: " ON_IS("y")},
-	{"empty switch", "[plain]\non =\n", "t.conf:2: " ON_IS("")},
+    {"true", "[plain]\non = true\n", "hello 7 -1 yes"},
+    {"yes", "[plain]\non = yes\n", "hello 7 -1 yes"},
+    {"on", "[plain]\non = on\n", "hello 7 -1 yes"},
+    {"1", "[plain]\non = 1\n", "hello 7 -1 yes"},
+    {"in capitals", "[plain]\non = YES\n", "hello 7 -1 yes"},
+    {"false", "[plain]\non = yes\non = false\n", "hello 7 -1 no"},
+    {"no", "[plain]\non = yes\non = no\n", "hello 7 -1 no"},
+    {"off", "[plain]\non = yes\non = off\n", "hello 7 -1 no"},
+    {"0", "[plain]\non = yes\non = 0\n", "hello 7 -1 no"},
+    {"2", "[plain]\non = 2\n", "t.conf:2: " ON_IS("2")},
+    {"maybe", "[plain]\non = maybe\n", "t.conf:2: " ON_IS("maybe")},
+    {"y", "[plain]\non = y\n", "t.conf:2: " ON_IS("y")},
+    {"empty switch", "[plain]\non =\n", "t.conf:2: " ON_IS("")},
 
-	{"unknown section", "[plane]\ncount = 9\n", "t.conf:2: unknown section [plane]"},
-	{"section in capitals", "[PLAIN]\ncount = 9\n", "t.conf:2: unknown section [PLAIN]"},
-	{"key before any section", "\n\ncount = 9\n", "t.conf:3: unknown section []"},
-	{"unknown key", "[plain]\n\ncounts = 9\n", "t.conf:3: unknown key plain.counts"},
-	{"key in capitals", "[plain]\nCOUNT = 9\n", "t.conf:2: unknown key plain.COUNT"},
-	{"beginning of a key", "[plain]\ncoun = 9\n", "t.conf:2: unknown key plain.coun"},
-	{"key of another section", "[plain]\nmust = x\n", "t.conf:2: unknown key plain.must"},
-	{"no key", "[plain]\n= 9\n", "t.conf:2: unknown key plain."},
-	{"file of what is no secret", "[plain]\ntext_file = x\n", "t.conf:2: unknown key plain.text_file"},
-	{"no value", "[plain]\n\ncount\n", "t.conf:3: " NEITHER},
-	{"section not closed", "# x\n[plain\ncount = 9\n", "t.conf:2: " NEITHER},
-	{"the first of two errors", "[plain]\ncount = 0\nx = 1\n", "t.conf:2: " COUNT_IS("0")},
-	{"the first of two, a line that is none", "[plain]\nwords\nx = 1\n", "t.conf:2: " NEITHER},
-	{"the first of two, a key that is none", "[plain]\nx = 1\nwords\n", "t.conf:2: unknown key plain.x"},
-	{"error behind good lines", "[plain]\ncount = 9\non = 1\ntext = a\nwide = x\n",
+    {"unknown section", "[plane]\ncount = 9\n", "t.conf:2: unknown section [plane]"},
+    {"section in capitals", "[PLAIN]\ncount = 9\n", "t.conf:2: unknown section [PLAIN]"},
+    {"key before any section", "\n\ncount = 9\n", "t.conf:3: unknown section []"},
+    {"unknown key", "[plain]\n\ncounts = 9\n", "t.conf:3: unknown key plain.counts"},
+    {"key in capitals", "[plain]\nCOUNT = 9\n", "t.conf:2: unknown key plain.COUNT"},
+    {"beginning of a key", "[plain]\ncoun = 9\n", "t.conf:2: unknown key plain.coun"},
+    {"key of another section", "[plain]\nmust = x\n", "t.conf:2: unknown key plain.must"},
+    {"no key", "[plain]\n= 9\n", "t.conf:2: unknown key plain."},
+    {"file of what is no secret", "[plain]\ntext_file = x\n",
+     "t.conf:2: unknown key plain.text_file"},
+    {"no value", "[plain]\n\ncount\n", "t.conf:3: " NEITHER},
+    {"section not closed", "# x\n[plain\ncount = 9\n", "t.conf:2: " NEITHER},
+    {"the first of two errors", "[plain]\ncount = 0\nx = 1\n", "t.conf:2: " COUNT_IS("0")},
+    {"the first of two, a line that is none", "[plain]\nwords\nx = 1\n", "t.conf:2: " NEITHER},
+    {"the first of two, a key that is none", "[plain]\nx = 1\nwords\n",
+     "t.conf:2: unknown key plain.x"},
+    {"error behind good lines", "[plain]\ncount = 9\non = 1\ntext = a\nwide = x\n",
      "t.conf:5: " WIDE_IS("x")},
 
-	/* An indented key is a key, and not more of the value above it. */
-	{"indented", "[plain]\n\tcount = 9\n    on = yes\n", "hello 9 -1 yes"},
-	{"indented key behind a text", "[plain]\ntext = a\n    count = 9\n", "a 9 -1 no"},
-	{"indented word behind a text", "[plain]\ntext = a\n    b\n", "t.conf:3: " NEITHER},
+    /* An indented key is a key, and not more of the value above it. */
+    {"indented", "[plain]\n\tcount = 9\n    on = yes\n", "hello 9 -1 yes"},
+    {"indented key behind a text", "[plain]\ntext = a\n    count = 9\n", "a 9 -1 no"},
+    {"indented word behind a text", "[plain]\ntext = a\n    b\n", "t.conf:3: " NEITHER},
 
-	{"longest line", "[plain]\ntext = " X191 "\n", X191 " 7 -1 no"},
-	{"longest line at the end", "[plain]\ntext = " X191, X191 " 7 -1 no"},
-	{"one past it", "[plain]\ntext = x" X191 "\n", "t.conf:2: this line is too long"},
-	{"far past it", "[plain]\n\ntext = " X191 X191 X191 "\n", "t.conf:3: this line is too long"},
-	{"long line of two", "[plain]\ntext = " X191 "\ntext = " X191 X10 "\n",
+    {"longest line", "[plain]\ntext = " X191 "\n", X191 " 7 -1 no"},
+    {"longest line at the end", "[plain]\ntext = " X191, X191 " 7 -1 no"},
+    {"one past it", "[plain]\ntext = x" X191 "\n", "t.conf:2: this line is too long"},
+    {"far past it", "[plain]\n\ntext = " X191 X191 X191 "\n", "t.conf:3: this line is too long"},
+    {"long line of two", "[plain]\ntext = " X191 "\ntext = " X191 X10 "\n",
      "t.conf:3: this line is too long"},
-	{"long comment", "# " X191 X10 "\n", "t.conf:1: this line is too long"},
+    {"long comment", "# " X191 X10 "\n", "t.conf:1: this line is too long"},
 };
 
 static void tell_plain(struct config *config, char *out, size_t size)
@@ -280,8 +287,8 @@ static void test_files_that_cannot_be_read(void **state)
 	static const struct {
 		const char *path, *want;
 	} cases[] = {
-		{"nowhere/t.conf", "cannot read nowhere/t.conf: No such file or directory"},
-		{"creds", "cannot read creds: Is a directory"},
+	    {"nowhere/t.conf", "cannot read nowhere/t.conf: No such file or directory"},
+	    {"creds", "cannot read creds: Is a directory"},
 	};
 	int wrong = 0;
 	for (size_t i = 0; i < N_OF(cases); i++) {
@@ -295,6 +302,7 @@ static void test_files_that_cannot_be_read(void **state)
 
 /* ---- the sources, the later one wins ---- */
 
+/* clang-format off */
 static const struct source_case {
 	const char *name, *text;
 	const char *env[2];       /* NAME, value */
@@ -303,12 +311,13 @@ static const struct source_case {
 } source_cases[] = {
 	{"environment", NULL, {"SANDSWEEP_PLAIN_COUNT", "9"}, {0}, "hello 9 -1 no"},
 	{"environment beats the file", "[plain]\ncount = 8\n", {"SANDSWEEP_PLAIN_COUNT", "9"}, {0},
-     "hello 9 -1 no"},
+	 "hello 9 -1 no"},
 	{"-o", NULL, {0}, {"plain.count=9"}, "hello 9 -1 no"},
 	{"-o beats the file", "[plain]\ncount = 8\n", {0}, {"plain.count=9"}, "hello 9 -1 no"},
-	{"-o beats the environment", "[plain]\ncount = 7\n", {"SANDSWEEP_PLAIN_COUNT", "8"}, {"plain.count=9"},
-     "hello 9 -1 no"},
-	{"the last -o wins", NULL, {0}, {"plain.count=8", "plain.on=yes", "plain.count=9"}, "hello 9 -1 yes"},
+	{"-o beats the environment", "[plain]\ncount = 7\n", {"SANDSWEEP_PLAIN_COUNT", "8"},
+	 {"plain.count=9"}, "hello 9 -1 no"},
+	{"the last -o wins", NULL, {0}, {"plain.count=8", "plain.on=yes", "plain.count=9"},
+	 "hello 9 -1 yes"},
 	{"empty environment", "[plain]\ntext = x\n", {"SANDSWEEP_PLAIN_TEXT", ""}, {0}, " 7 -1 no"},
 	{"empty -o", NULL, {0}, {"plain.text="}, " 7 -1 no"},
 	{"equals and points in -o", NULL, {0}, {"plain.text=a.b=c"}, "a.b=c 7 -1 no"},
@@ -316,12 +325,13 @@ static const struct source_case {
 	{"names that are nobody's", NULL, {"SANDSWEEP_PLAIN_COUNTS", "9"}, {0}, "hello 7 -1 no"},
 	{"environment in small letters", NULL, {"sandsweep_plain_count", "9"}, {0}, "hello 7 -1 no"},
 	{"open keys are not in the environment", NULL, {"SANDSWEEP_OPEN_X", "9"}, {0}, "hello 7 -1 no"},
-	{"a bad file is not mended", "[plain]\ncount = 0\n", {0}, {"plain.count=9"}, "t.conf:2: " COUNT_IS("0")},
+	{"a bad file is not mended", "[plain]\ncount = 0\n", {0}, {"plain.count=9"},
+	 "t.conf:2: " COUNT_IS("0")},
 
 	{"bad environment", NULL, {"SANDSWEEP_PLAIN_COUNT", "0"}, {0},
-     "environment variable SANDSWEEP_PLAIN_COUNT: " COUNT_IS("0")},
+	 "environment variable SANDSWEEP_PLAIN_COUNT: " COUNT_IS("0")},
 	{"space in the environment", NULL, {"SANDSWEEP_PLAIN_COUNT", " 9"}, {0},
-     "environment variable SANDSWEEP_PLAIN_COUNT: " COUNT_IS(" 9")},
+	 "environment variable SANDSWEEP_PLAIN_COUNT: " COUNT_IS(" 9")},
 	{"bad -o", NULL, {0}, {"plain.count=0"}, COUNT_IS("0")},
 	{"the first of two bad ones", NULL, {0}, {"plain.count=0", "plain.x=1"}, COUNT_IS("0")},
 	{"unknown section", NULL, {0}, {"plane.count=9"}, "unknown section [plane]"},
@@ -329,11 +339,13 @@ static const struct source_case {
 	{"key with a point", NULL, {0}, {"plain.count.er=9"}, "unknown key plain.count.er"},
 	{"no equals", NULL, {0}, {"plain.count"}, "-o takes section.key=value, not \"plain.count\""},
 	{"no point", NULL, {0}, {"count=9"}, "-o takes section.key=value, not \"count=9\""},
-	{"point behind the equals", NULL, {0}, {"count=9.5"}, "-o takes section.key=value, not \"count=9.5\""},
+	{"point behind the equals", NULL, {0}, {"count=9.5"},
+	 "-o takes section.key=value, not \"count=9.5\""},
 	{"nothing", NULL, {0}, {""}, "-o takes section.key=value, not \"\""},
 	{"no section", NULL, {0}, {".count=9"}, "unknown section []"},
 	{"no key", NULL, {0}, {"plain.=9"}, "unknown key plain."},
 };
+/* clang-format on */
 
 static void test_sources(void **state)
 {
@@ -406,11 +418,13 @@ static void test_long_names_in_overrides(void **state)
 	static const struct {
 		int section_len, key_len;
 		bool too_long;
-	} cases[] = {{63, 1, false}, {64, 1, true}, {5, 126, false}, {5, 127, true}, {5000, 5000, true}};
+	} cases[] = {
+	    {63, 1, false}, {64, 1, true}, {5, 126, false}, {5, 127, true}, {5000, 5000, true}};
 	for (size_t i = 0; i < N_OF(cases); i++) {
 		char text[10200], want[] = "-o takes";
 		struct err err = {0};
-		(void)snprintf(text, sizeof(text), "%0*d.%0*d=1", cases[i].section_len, 0, cases[i].key_len, 0);
+		(void)snprintf(text, sizeof(text), "%0*d.%0*d=1", cases[i].section_len, 0, cases[i].key_len,
+		               0);
 		const char *overrides[] = {text};
 		assert_null(load(NULL, overrides, 1, &err));
 		if ((strncmp(err.text, want, strlen(want)) == 0) != cases[i].too_long)
@@ -442,10 +456,11 @@ static void test_settings_are_counted(void **state)
 
 /* ---- secrets ---- */
 
-#define UNSET(key)                                                                                 \
-	"keys." key " is not set; set it in the configuration file, by -o keys." key                   \
+#define UNSET(key)                                                               \
+	"keys." key " is not set; set it in the configuration file, by -o keys." key \
 	"=... or in the environment"
 
+/* clang-format off */
 static const struct secret_case {
 	const char *name, *text;
 	const char *env[2];
@@ -460,37 +475,41 @@ static const struct secret_case {
 	{"empty", "[keys]\ntoken =\n", {0}, {0}, NULL, UNSET("token")},
 	{"by its file", "[keys]\ntoken_file = ./local\n", {0}, {0}, NULL, "from the current directory"},
 	{"by its file in the environment", NULL, {"SANDSWEEP_KEYS_TOKEN_FILE", "./local"}, {0}, NULL,
-     "from the current directory"},
-	{"by its file by -o", NULL, {0}, {"keys.token_file=./local"}, NULL, "from the current directory"},
+	 "from the current directory"},
+	{"by its file by -o", NULL, {0}, {"keys.token_file=./local"}, NULL,
+	 "from the current directory"},
 	{"a name without credentials", "[keys]\ntoken_file = local\n", {0}, {0}, NULL,
-     "from the current directory"},
-	{"a name with credentials", "[keys]\ntoken_file = cred\n", {0}, {0}, "creds", "from the credentials"},
+	 "from the current directory"},
+	{"a name with credentials", "[keys]\ntoken_file = cred\n", {0}, {0}, "creds",
+	 "from the credentials"},
 	{"a path with credentials", "[keys]\ntoken_file = ./local\n", {0}, {0}, "creds",
-     "from the current directory"},
+	 "from the current directory"},
 	{"only the end is trimmed", "[keys]\ntoken_file = lines\n", {0}, {0}, NULL, "one\ntwo"},
 	{"no file name", "[keys]\ntoken_file =\ntoken = abc\n", {0}, {0}, NULL, "abc"},
 	{"missing file", "[keys]\ntoken_file = ./nowhere\n", {0}, {0}, NULL,
-     "cannot read ./nowhere, which keys.token_file names: No such file or directory"},
+	 "cannot read ./nowhere, which keys.token_file names: No such file or directory"},
 	{"missing credential", "[keys]\ntoken_file = local\n", {0}, {0}, "creds",
-     "cannot read creds/local, which keys.token_file names: No such file or directory"},
+	 "cannot read creds/local, which keys.token_file names: No such file or directory"},
 	{"a directory", "[keys]\ntoken_file = ./creds\n", {0}, {0}, NULL,
-     "cannot read ./creds, which keys.token_file names: Is a directory"},
+	 "cannot read ./creds, which keys.token_file names: Is a directory"},
 	{"empty file", "[keys]\ntoken_file = ./empty\n", {0}, {0}, NULL, UNSET("token")},
 	{"blank file", "[keys]\ntoken_file = ./blank\n", {0}, {0}, NULL, UNSET("token")},
 	/* Of the value and its file's name the one that was set later counts. */
-	{"-o beats the name of a file", "[keys]\ntoken_file = ./local\n", {0}, {"keys.token=abc"}, NULL, "abc"},
+	{"-o beats the name of a file", "[keys]\ntoken_file = ./local\n", {0}, {"keys.token=abc"}, NULL,
+	 "abc"},
 	{"environment beats the name of a file", "[keys]\ntoken_file = ./local\n",
-     {"SANDSWEEP_KEYS_TOKEN", "abc"}, {0}, NULL, "abc"},
+	 {"SANDSWEEP_KEYS_TOKEN", "abc"}, {0}, NULL, "abc"},
 	{"-o beats a name in the environment", NULL, {"SANDSWEEP_KEYS_TOKEN_FILE", "./local"},
-     {"keys.token=abc"}, NULL, "abc"},
+	 {"keys.token=abc"}, NULL, "abc"},
 	{"a name by -o beats the file", "[keys]\ntoken = abc\n", {0}, {"keys.token_file=./local"}, NULL,
-     "from the current directory"},
+	 "from the current directory"},
 	{"a name by -o beats the environment", NULL, {"SANDSWEEP_KEYS_TOKEN", "abc"},
-     {"keys.token_file=./local"}, NULL, "from the current directory"},
+	 {"keys.token_file=./local"}, NULL, "from the current directory"},
 	{"the last -o wins", NULL, {0}, {"keys.token_file=./local", "keys.token=abc"}, NULL, "abc"},
-	{"the last -o wins, the other way", NULL, {0}, {"keys.token=abc", "keys.token_file=./local"}, NULL,
-     "from the current directory"},
+	{"the last -o wins, the other way", NULL, {0}, {"keys.token=abc", "keys.token_file=./local"},
+	 NULL, "from the current directory"},
 };
+/* clang-format on */
 
 static int read_keys(const struct secret_case *c, struct config *config)
 {
@@ -555,18 +574,18 @@ static void test_secret_files_are_bounded(void **state)
 
 /* ---- required values ---- */
 
-#define MISSING(key)                                                                               \
-	"need." key " is not set; set it in the configuration file, by -o need." key                   \
+#define MISSING(key)                                                             \
+	"need." key " is not set; set it in the configuration file, by -o need." key \
 	"=... or in the environment"
 static const struct need_case {
 	const char *name, *text, *want; /* the values of [need], or the error */
 } need_cases[] = {
-	{"all there", "[need]\nmust = x\nmust_count = 3\nmust_on = yes\n", "x 3 yes"},
-	{"text missing", "[need]\nmust_count = 0\nmust_on = no\n", MISSING("must")},
-	{"text empty", "[need]\nmust =\nmust_count = 0\nmust_on = no\n", MISSING("must")},
-	{"number missing", "[need]\nmust = x\nmust_on = no\n", MISSING("must_count")},
-	{"switch missing", "[need]\nmust = x\nmust_count = 0\n", MISSING("must_on")},
-	{"the first of all", "", MISSING("must")},
+    {"all there", "[need]\nmust = x\nmust_count = 3\nmust_on = yes\n", "x 3 yes"},
+    {"text missing", "[need]\nmust_count = 0\nmust_on = no\n", MISSING("must")},
+    {"text empty", "[need]\nmust =\nmust_count = 0\nmust_on = no\n", MISSING("must")},
+    {"number missing", "[need]\nmust = x\nmust_on = no\n", MISSING("must_count")},
+    {"switch missing", "[need]\nmust = x\nmust_count = 0\n", MISSING("must_on")},
+    {"the first of all", "", MISSING("must")},
 };
 
 /* They are asked for when the section is read, not before. */
@@ -602,6 +621,7 @@ static void tell_key(void *arg, const char *key, const char *value)
 	(void)strcat(said, " ");
 }
 
+/* clang-format off */
 static const struct open_case {
 	const char *name, *text;
 	const char *overrides[2];
@@ -609,16 +629,19 @@ static const struct open_case {
 } open_cases[] = {
 	{"nothing", "", {0}, "open", ""},
 	{"rows are left out", "[open]\nservers = there\n", {0}, "open", ""},
-	{"in the order of setting", "[open]\nz = 1\na.b.c = 2\nm = 3\n", {0}, "open", "z=1 a.b.c=2 m=3 "},
+	{"in the order of setting", "[open]\nz = 1\na.b.c = 2\nm = 3\n", {0}, "open",
+	 "z=1 a.b.c=2 m=3 "},
 	{"around a row", "[open]\nz = 1\nservers = x\na = 2\n", {0}, "open", "z=1 a=2 "},
 	{"over two places", "[open]\nz = 1\n[plain]\non = 1\n[open]\na = 2\n", {0}, "open", "z=1 a=2 "},
 	{"-o behind the file", "[open]\nz = 1\n", {"open.a=2", "open.b=3"}, "open", "z=1 a=2 b=3 "},
 	{"set again keeps its place", "[open]\nz = 1\na = 2\n", {"open.z=3"}, "open", "z=3 a=2 "},
 	{"empty value", "[open]\nz =\n", {0}, "open", "z= "},
-	{"names like a row's", "[open]\nserver = 1\nservers_file = 2\n", {0}, "open", "server=1 servers_file=2 "},
+	{"names like a row's", "[open]\nserver = 1\nservers_file = 2\n", {0}, "open",
+	 "server=1 servers_file=2 "},
 	{"a closed section has none", "[plain]\ncount = 9\n", {0}, "plain", ""},
 	{"no such section", "[open]\nz = 1\n", {0}, "nowhere", ""},
 };
+/* clang-format on */
 
 static void test_open_sections(void **state)
 {
@@ -653,16 +676,16 @@ static char *dump(const struct config *config)
 }
 
 static const char *const dump_lines[] = {
-	"plain.text=hello", /* its default */
-	"plain.count=9",
-	"plain.wide=-1",
-	"plain.on=yes",
-	"need.must=x",
-	"keys.token=(secret)",
-	"open.servers=here",
-	"open.linger.ms=5",
-	"open.sasl.password=(secret)",
-	"open.client.secret=(secret)",
+    "plain.text=hello", /* its default */
+    "plain.count=9",
+    "plain.wide=-1",
+    "plain.on=yes",
+    "need.must=x",
+    "keys.token=(secret)",
+    "open.servers=here",
+    "open.linger.ms=5",
+    "open.sasl.password=(secret)",
+    "open.client.secret=(secret)",
 };
 
 static void test_dump(void **state)
@@ -670,9 +693,10 @@ static void test_dump(void **state)
 	(void)state;
 	static const char *const overrides[] = {"plain.on=yes", "keys.token=hidden2"};
 	struct err err = {0};
-	struct config *config = load("[plain]\ncount = 9\n[need]\nmust = x\n[keys]\ntoken = hidden\n"
-	                             "[open]\nlinger.ms = 5\nsasl.password = hidden\nclient.secret = hidden\n",
-	                             overrides, 2, &err);
+	struct config *config =
+	    load("[plain]\ncount = 9\n[need]\nmust = x\n[keys]\ntoken = hidden\n"
+	         "[open]\nlinger.ms = 5\nsasl.password = hidden\nclient.secret = hidden\n",
+	         overrides, 2, &err);
 	assert_non_null(config);
 	char *text = dump(config);
 	for (size_t i = 0; i < N_OF(dump_lines); i++) {
@@ -738,7 +762,8 @@ static char *use_example(const char *example)
 			(void)fprintf(out, "%.*s 0\n", len - 1, line + 1);
 		else if (strncmp(line, "#must_on = ", 11) == 0)
 			(void)fprintf(out, "%.*s yes\n", len - 1, line + 1);
-		else if (strncmp(line, "#token_file = ", 14) == 0 || strncmp(line, "#spare_file = ", 14) == 0)
+		else if (strncmp(line, "#token_file = ", 14) == 0 ||
+		         strncmp(line, "#spare_file = ", 14) == 0)
 			(void)fprintf(out, "%.11s = ./local\n", line + 1);
 		else if (line[0] == '#' && line[1] != ' ')
 			(void)fprintf(out, "%.*s\n", len - 1, line + 1);
@@ -766,7 +791,8 @@ static void test_the_example_can_be_used(void **state)
 		fail_msg("%s in\n%s", err.text, used);
 	tell_plain(config, said, sizeof(said));
 	assert_string_equal(said, "hello 7 -1 no"); /* the defaults */
-	assert_int_equal(config->entry_count, 4 + 3 + 4 + 1); /* all rows, and two secrets with their files */
+	assert_int_equal(config->entry_count,
+	                 4 + 3 + 4 + 1); /* all rows, and two secrets with their files */
 	assert_string_equal(open.servers, "here");
 	config_free(config);
 
@@ -779,16 +805,16 @@ static void test_the_example_can_be_used(void **state)
 }
 
 static const char *const example_parts[] = {
-	"# Values of every type.\n[plain]\n",
-	"# A text.\n# (text)\n#text = hello\n",
-	"# (1 to 100)\n#count = 7\n",
-	"# (-9223372036854775808 to 9223372036854775807)\n#wide = -1\n",
-	"# (true or false)\n#on = no\n",
-	"# A text, required.\n# (text; required)\n#must = ",
-	"# (0 to 9; required)\n#must_count = ",
-	"# (text; required)\n#token_file = ",
-	"# A secret.\n# (text)\n#spare_file = ",
-	"\n\n# Takes other keys as well.\n[open]\n",
+    "# Values of every type.\n[plain]\n",
+    "# A text.\n# (text)\n#text = hello\n",
+    "# (1 to 100)\n#count = 7\n",
+    "# (-9223372036854775808 to 9223372036854775807)\n#wide = -1\n",
+    "# (true or false)\n#on = no\n",
+    "# A text, required.\n# (text; required)\n#must = ",
+    "# (0 to 9; required)\n#must_count = ",
+    "# (text; required)\n#token_file = ",
+    "# A secret.\n# (text)\n#spare_file = ",
+    "\n\n# Takes other keys as well.\n[open]\n",
 };
 
 static void test_the_example_says_it_all(void **state)
@@ -802,14 +828,14 @@ static void test_the_example_says_it_all(void **state)
 }
 
 static const char *const mdoc_parts[] = {
-	".Ss [plain]\nValues of every type.\n.Bl -tag -width Ds\n",
-	".It Va text\nA text.\n(text; default \"hello\")\n",
-	"\n(1 to 100; default \"7\")\n",
-	".It Va on\nA switch.\n(true or false; default \"no\")\n.El\n.Ss [need]\n",
-	".It Va must\nA text, required.\n(text; required)\n",
-	".It Va token\nA secret, required.\n(text; required)\n",
-	".It Va spare\nA secret.\n(text; or\n.Va spare_file )\n",
-	".It Va servers\n",
+    ".Ss [plain]\nValues of every type.\n.Bl -tag -width Ds\n",
+    ".It Va text\nA text.\n(text; default \"hello\")\n",
+    "\n(1 to 100; default \"7\")\n",
+    ".It Va on\nA switch.\n(true or false; default \"no\")\n.El\n.Ss [need]\n",
+    ".It Va must\nA text, required.\n(text; required)\n",
+    ".It Va token\nA secret, required.\n(text; required)\n",
+    ".It Va spare\nA secret.\n(text; or\n.Va spare_file )\n",
+    ".It Va servers\n",
 };
 
 /* Every row is an item, every list is closed, and no sentence begins like a macro. */
@@ -843,7 +869,8 @@ static void test_mdoc(void **state)
 static int attempt(struct err *err)
 {
 	static const char *const overrides[] = {"plain.count=9", "open.x=2", "plain.count=10"};
-	struct config *config = config_load("t.conf", sections, SECTIONS, overrides, N_OF(overrides), err);
+	struct config *config =
+	    config_load("t.conf", sections, SECTIONS, overrides, N_OF(overrides), err);
 	struct keys keys;
 	struct plain plain;
 	int rc = -1;
@@ -872,7 +899,8 @@ static void test_without_memory(void **state)
 		allocations_left = -1;
 		if (rc != (failed ? -1 : 0) || err.kind != (failed ? ERR_RETRY : ERR_NONE) ||
 		    strcmp(err.code, failed ? "ENOMEM" : "") != 0)
-			fail_msg("allocation %ld: %d, %s \"%s\" %s", n, rc, err_kind_name(err.kind), err.code, err.text);
+			fail_msg("allocation %ld: %d, %s \"%s\" %s", n, rc, err_kind_name(err.kind), err.code,
+			         err.text);
 		assert_true(failed || n > 20);
 	}
 	assert_int_equal(unsetenv("SANDSWEEP_PLAIN_WIDE"), 0);
@@ -881,24 +909,24 @@ static void test_without_memory(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_files),
-		cmocka_unit_test(test_files_that_cannot_be_read),
-		cmocka_unit_test(test_sources),
-		cmocka_unit_test(test_bad_usage_has_its_own_code),
-		cmocka_unit_test(test_values_are_bounded),
-		cmocka_unit_test(test_long_names_in_overrides),
-		cmocka_unit_test(test_settings_are_counted),
-		cmocka_unit_test(test_secrets),
-		cmocka_unit_test(test_secret_files_are_bounded),
-		cmocka_unit_test(test_required),
-		cmocka_unit_test(test_open_sections),
-		cmocka_unit_test(test_dump),
-		cmocka_unit_test(test_dump_of_a_secret_from_its_file),
-		cmocka_unit_test(test_free_of_nothing),
-		cmocka_unit_test(test_the_example_can_be_used),
-		cmocka_unit_test(test_the_example_says_it_all),
-		cmocka_unit_test(test_mdoc),
-		cmocka_unit_test(test_without_memory),
+	    cmocka_unit_test(test_files),
+	    cmocka_unit_test(test_files_that_cannot_be_read),
+	    cmocka_unit_test(test_sources),
+	    cmocka_unit_test(test_bad_usage_has_its_own_code),
+	    cmocka_unit_test(test_values_are_bounded),
+	    cmocka_unit_test(test_long_names_in_overrides),
+	    cmocka_unit_test(test_settings_are_counted),
+	    cmocka_unit_test(test_secrets),
+	    cmocka_unit_test(test_secret_files_are_bounded),
+	    cmocka_unit_test(test_required),
+	    cmocka_unit_test(test_open_sections),
+	    cmocka_unit_test(test_dump),
+	    cmocka_unit_test(test_dump_of_a_secret_from_its_file),
+	    cmocka_unit_test(test_free_of_nothing),
+	    cmocka_unit_test(test_the_example_can_be_used),
+	    cmocka_unit_test(test_the_example_says_it_all),
+	    cmocka_unit_test(test_mdoc),
+	    cmocka_unit_test(test_without_memory),
 	};
 	return cmocka_run_group_tests(tests, enter_dir, leave_dir);
 }

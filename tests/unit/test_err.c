@@ -23,21 +23,22 @@ static const char x511[] = "0123456789abcdef0123456789abcdef0123456789abcdef0123
 static const struct set_case {
 	const char *name, *code, *text, *want_code, *want_text;
 } set_cases[] = {
-	{"plain", "word", "one sentence", "word", "one sentence"},
-	{"no code", NULL, "one sentence", "", "one sentence"},
-	{"empty", "word", "", "word", ""},
-	{"line end within", "word", "one\ntwo", "word", "one two"},
-	{"line end behind", "word", "one\n", "word", "one"},
-	{"only line ends", "word", "\n\n\n", "word", ""},
-	{"tab and carriage return", "word", "a\tb\rc", "word", "a b c"},
-	{"escape", "word", "a\033[1mb", "word", "a [1mb"},
-	{"delete", "word", "a\177b", "word", "a b"},
-	{"all low bytes", "word", "\1\2\3\4\5\6\7\10\11\12\13\14\15\16\17\20\37x", "word", "                 x"},
-	{"UTF-8 stays", "word", "\xc3\xa9t\xc3\xa9", "word", "\xc3\xa9t\xc3\xa9"},
-	{"percent signs", "word", "100% %s %n", "word", "100% %s %n"},
-	{"code of 31", "0123456789012345678901234567890", "x", "0123456789012345678901234567890", "x"},
-	{"code of 32", "01234567890123456789012345678901", "x", "0123456789012345678901234567890", "x"},
-	{"text of 511", "word", x511, "word", x511},
+    {"plain", "word", "one sentence", "word", "one sentence"},
+    {"no code", NULL, "one sentence", "", "one sentence"},
+    {"empty", "word", "", "word", ""},
+    {"line end within", "word", "one\ntwo", "word", "one two"},
+    {"line end behind", "word", "one\n", "word", "one"},
+    {"only line ends", "word", "\n\n\n", "word", ""},
+    {"tab and carriage return", "word", "a\tb\rc", "word", "a b c"},
+    {"escape", "word", "a\033[1mb", "word", "a [1mb"},
+    {"delete", "word", "a\177b", "word", "a b"},
+    {"all low bytes", "word", "\1\2\3\4\5\6\7\10\11\12\13\14\15\16\17\20\37x", "word",
+     "                 x"},
+    {"UTF-8 stays", "word", "\xc3\xa9t\xc3\xa9", "word", "\xc3\xa9t\xc3\xa9"},
+    {"percent signs", "word", "100% %s %n", "word", "100% %s %n"},
+    {"code of 31", "0123456789012345678901234567890", "x", "0123456789012345678901234567890", "x"},
+    {"code of 32", "01234567890123456789012345678901", "x", "0123456789012345678901234567890", "x"},
+    {"text of 511", "word", x511, "word", x511},
 };
 
 static void test_set(void **state)
@@ -87,11 +88,11 @@ static const struct errno_case {
 	int value;
 	const char *code, *text;
 } errno_cases[] = {
-	{"missing file", ENOENT, "ENOENT", "cannot open x: No such file or directory"},
-	{"interrupted", EINTR, "EINTR", "cannot open x: Interrupted system call"},
-	{"no memory", ENOMEM, "ENOMEM", "cannot open x: Cannot allocate memory"},
-	{"the last of them", EHWPOISON, "EHWPOISON", "cannot open x: Memory page has hardware error"},
-	{"none of them", 99999, "errno", "cannot open x: Unknown error 99999"},
+    {"missing file", ENOENT, "ENOENT", "cannot open x: No such file or directory"},
+    {"interrupted", EINTR, "EINTR", "cannot open x: Interrupted system call"},
+    {"no memory", ENOMEM, "ENOMEM", "cannot open x: Cannot allocate memory"},
+    {"the last of them", EHWPOISON, "EHWPOISON", "cannot open x: Memory page has hardware error"},
+    {"none of them", 99999, "errno", "cannot open x: Unknown error 99999"},
 };
 
 static void test_errno(void **state)
@@ -133,7 +134,7 @@ static void test_kind_names(void **state)
 		enum err_kind kind;
 		const char *name;
 	} kinds[] = {
-		{ERR_NONE, "none"}, {ERR_RETRY, "retry"}, {ERR_REJECT, "reject"}, {ERR_FATAL, "fatal"}};
+	    {ERR_NONE, "none"}, {ERR_RETRY, "retry"}, {ERR_REJECT, "reject"}, {ERR_FATAL, "fatal"}};
 	for (size_t i = 0; i < N_OF(kinds); i++)
 		assert_string_equal(err_kind_name(kinds[i].kind), kinds[i].name);
 	assert_non_null(err_kind_name((enum err_kind)4));
@@ -143,14 +144,14 @@ static void test_kind_names(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_set),
-		cmocka_unit_test(test_text_past_its_end_is_cut),
-		cmocka_unit_test(test_the_first_error_wins),
-		cmocka_unit_test(test_nobody_asks),
-		cmocka_unit_test(test_errno),
-		cmocka_unit_test(test_errno_behind_a_long_text),
-		cmocka_unit_test(test_oom),
-		cmocka_unit_test(test_kind_names),
+	    cmocka_unit_test(test_set),
+	    cmocka_unit_test(test_text_past_its_end_is_cut),
+	    cmocka_unit_test(test_the_first_error_wins),
+	    cmocka_unit_test(test_nobody_asks),
+	    cmocka_unit_test(test_errno),
+	    cmocka_unit_test(test_errno_behind_a_long_text),
+	    cmocka_unit_test(test_oom),
+	    cmocka_unit_test(test_kind_names),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -48,29 +48,29 @@ static const struct turn_case {
 	int team_max, retry_max;
 	const char *want; /* what comes out until nothing may go, without any coming back */
 } turn_cases[] = {
-	{"nothing", "", NO_LIMIT, NO_LIMIT, ""},
-	{"one", "A", NO_LIMIT, NO_LIMIT, "A"},
-	{"one team, in order", "AAA", NO_LIMIT, NO_LIMIT, "AAA"},
-	{"two teams in turn", "AAABBB", NO_LIMIT, NO_LIMIT, "ABABAB"},
-	{"by order of coming", "BAAC", NO_LIMIT, NO_LIMIT, "BACA"},
-	{"a big one and small ones", "AAAAAABC", NO_LIMIT, NO_LIMIT, "ABCAAAAA"},
-	{"five teams", "AABBCCDDEE", NO_LIMIT, NO_LIMIT, "ABCDEABCDE"},
-	{"limit of one", "AAABBC", 1, NO_LIMIT, "ABC"},
-	{"limit of two", "AAABBBBCC", 2, NO_LIMIT, "ABCABC"},
-	{"limit of nothing", "AAB", 0, NO_LIMIT, ""},
-	{"limit below nothing", "AAB", -1, NO_LIMIT, ""},
-	{"failed ones only", "aab", NO_LIMIT, NO_LIMIT, "aba"},
-	{"fresh and failed take turns", "AAAaaa", NO_LIMIT, NO_LIMIT, "AaAaAa"},
-	{"whichever came first", "aaaAAA", NO_LIMIT, NO_LIMIT, "AaAaAa"},
-	{"more failed than fresh", "Aaaaa", NO_LIMIT, NO_LIMIT, "Aaaaa"},
-	{"more fresh than failed", "aAAAA", NO_LIMIT, NO_LIMIT, "AaAAA"},
-	{"in two teams", "AAaaBBbb", NO_LIMIT, NO_LIMIT, "ABabABab"},
-	{"limit of failed ones", "AAAaaa", NO_LIMIT, 1, "AaAA"},
-	{"limit of failed ones in all teams", "AAaaBBbb", NO_LIMIT, 1, "ABaBA"},
-	{"no failed ones at all", "AaBbb", NO_LIMIT, 0, "AB"},
-	{"only failed ones, and none may go", "aabb", NO_LIMIT, 0, ""},
-	{"only failed ones, and two may go", "aabb", NO_LIMIT, 2, "ab"},
-	{"both limits", "AAAaaaBb", 2, 1, "ABa"},
+    {"nothing", "", NO_LIMIT, NO_LIMIT, ""},
+    {"one", "A", NO_LIMIT, NO_LIMIT, "A"},
+    {"one team, in order", "AAA", NO_LIMIT, NO_LIMIT, "AAA"},
+    {"two teams in turn", "AAABBB", NO_LIMIT, NO_LIMIT, "ABABAB"},
+    {"by order of coming", "BAAC", NO_LIMIT, NO_LIMIT, "BACA"},
+    {"a big one and small ones", "AAAAAABC", NO_LIMIT, NO_LIMIT, "ABCAAAAA"},
+    {"five teams", "AABBCCDDEE", NO_LIMIT, NO_LIMIT, "ABCDEABCDE"},
+    {"limit of one", "AAABBC", 1, NO_LIMIT, "ABC"},
+    {"limit of two", "AAABBBBCC", 2, NO_LIMIT, "ABCABC"},
+    {"limit of nothing", "AAB", 0, NO_LIMIT, ""},
+    {"limit below nothing", "AAB", -1, NO_LIMIT, ""},
+    {"failed ones only", "aab", NO_LIMIT, NO_LIMIT, "aba"},
+    {"fresh and failed take turns", "AAAaaa", NO_LIMIT, NO_LIMIT, "AaAaAa"},
+    {"whichever came first", "aaaAAA", NO_LIMIT, NO_LIMIT, "AaAaAa"},
+    {"more failed than fresh", "Aaaaa", NO_LIMIT, NO_LIMIT, "Aaaaa"},
+    {"more fresh than failed", "aAAAA", NO_LIMIT, NO_LIMIT, "AaAAA"},
+    {"in two teams", "AAaaBBbb", NO_LIMIT, NO_LIMIT, "ABabABab"},
+    {"limit of failed ones", "AAAaaa", NO_LIMIT, 1, "AaAA"},
+    {"limit of failed ones in all teams", "AAaaBBbb", NO_LIMIT, 1, "ABaBA"},
+    {"no failed ones at all", "AaBbb", NO_LIMIT, 0, "AB"},
+    {"only failed ones, and none may go", "aabb", NO_LIMIT, 0, ""},
+    {"only failed ones, and two may go", "aabb", NO_LIMIT, 2, "ab"},
+    {"both limits", "AAAaaaBb", 2, 1, "ABa"},
 };
 
 static char letter_of(const struct target *target)
@@ -268,13 +268,13 @@ static const struct full_case {
 	int held_max, ready_max, max; /* team n holds n + 1 targets, and n of them are ready */
 	int want;                     /* bits of the teams */
 } full_cases[] = {
-	{"none", 6, 6, 10, 0},
-	{"by what they hold", 4, 6, 10, 0x18},
-	{"all of them hold one", 1, 6, 10, 0x1f},
-	{"by what is ready", 6, 3, 10, 0x18},
-	{"by either", 5, 2, 10, 0x1c},
-	{"all of them have nothing ready", 6, 0, 10, 0x1f},
-	{"no room at all", 1, 6, 0, 0},
+    {"none", 6, 6, 10, 0},
+    {"by what they hold", 4, 6, 10, 0x18},
+    {"all of them hold one", 1, 6, 10, 0x1f},
+    {"by what is ready", 6, 3, 10, 0x18},
+    {"by either", 5, 2, 10, 0x1c},
+    {"all of them have nothing ready", 6, 0, 10, 0x1f},
+    {"no room at all", 1, 6, 0, 0},
 };
 
 static void check_full(struct fair *fair, const struct full_case *c)
@@ -321,16 +321,17 @@ static void test_full_teams(void **state)
 /* ---- random steps against a reference ---- */
 
 enum { TEAMS = 20, ALL = 400, TEAM_MAX = 3, RETRY_MAX = 7, STEPS = 100000 };
-enum where { NOWHERE, HELD, QUEUED, OUT };
+enum where { NOWHERE, HELD, QUEUED, OUT, PLACES };
 
-/* What is known of each target, and of each team by going through them. */
 static struct {
 	struct target *target[ALL];
 	enum where where[ALL];
 	int team[ALL];
-	long queued_at[ALL]; /* the step of its push */
-	int last_queue[TEAMS];      /* that the team was served from; -1: new */
-	int passed[TEAMS][TEAMS];   /* how often [a] was served since [b] may be, or was */
+	long queued_at[ALL];         /* the step of its push */
+	int count[TEAMS][PLACES][2]; /* by team, place, and whether it failed before */
+	int retries_out, served;
+	int last_queue[TEAMS];    /* that the team was served from; -1: new */
+	int passed[TEAMS][TEAMS]; /* how often [a] was served since [b] may go, or went */
 } ref;
 
 static uint64_t random_below(uint64_t bound)
@@ -340,31 +341,49 @@ static uint64_t random_below(uint64_t bound)
 	return (seed >> 33) % bound;
 }
 
-static int count_of(int team, enum where where, int retry) /* retry < 0: of both kinds */
+static int retry_of(int i)
 {
-	int count = 0;
-	for (int i = 0; i < ALL; i++)
-		count += (team < 0 || ref.team[i] == team) && ref.where[i] == where &&
-		         (retry < 0 || (ref.target[i]->attempts > 0) == retry);
-	return count;
+	return ref.target[i]->attempts > 0;
 }
 
-/* The target of a team's queue that has waited longest; -1: none that may go. */
-static int head(int team, int retry)
+static void move(int i, enum where to)
 {
-	int first = -1;
-	if (retry && count_of(-1, OUT, 1) >= RETRY_MAX)
-		return -1;
-	for (int i = 0; i < ALL; i++)
-		if (ref.team[i] == team && ref.where[i] == QUEUED && (ref.target[i]->attempts > 0) == retry &&
-		    (first < 0 || ref.queued_at[i] < ref.queued_at[first]))
-			first = i;
-	return first;
+	int retry = retry_of(i);
+	ref.count[ref.team[i]][ref.where[i]][retry]--;
+	ref.count[ref.team[i]][to][retry]++;
+	ref.retries_out += retry * ((to == OUT) - (ref.where[i] == OUT));
+	ref.where[i] = to;
+}
+
+static int count_of(int team, enum where where)
+{
+	return ref.count[team][where][0] + ref.count[team][where][1];
+}
+
+static int held_by(int team)
+{
+	return count_of(team, HELD) + count_of(team, QUEUED) + count_of(team, OUT);
+}
+
+static bool queue_may_go(int team, int retry)
+{
+	return ref.count[team][QUEUED][retry] > 0 && (!retry || ref.retries_out < RETRY_MAX);
 }
 
 static bool may_go(int team)
 {
-	return count_of(team, OUT, -1) < TEAM_MAX && (head(team, 0) >= 0 || head(team, 1) >= 0);
+	return count_of(team, OUT) < TEAM_MAX && (queue_may_go(team, 0) || queue_may_go(team, 1));
+}
+
+/* Whichever of a team's queue has waited longest. */
+static int head(int team, int retry)
+{
+	int first = -1;
+	for (int i = 0; i < ALL; i++)
+		if (ref.team[i] == team && ref.where[i] == QUEUED && retry_of(i) == retry &&
+		    (first < 0 || ref.queued_at[i] < ref.queued_at[first]))
+			first = i;
+	return first;
 }
 
 /* A team that may not go (any more) has nothing to complain about. */
@@ -379,14 +398,14 @@ static void forgive(void)
 /* This one was served: was it right? */
 static void check_served(int served)
 {
-	int team = ref.team[served], retry = ref.target[served]->attempts > 0;
-	if (count_of(team, OUT, -1) >= TEAM_MAX)
-		fail_msg("team %d has more than its limit out", team);
+	int team = ref.team[served], retry = retry_of(served);
+	if (!may_go(team) || !queue_may_go(team, retry))
+		fail_msg("one of team %d went that may not", team);
 	if (served != head(team, retry))
-		fail_msg("not the first of team %d, or one that may not go", team);
-	if (head(team, !retry) >= 0 && ref.last_queue[team] == retry)
-		fail_msg("team %d did not take turns", team);
-	if (ref.last_queue[team] < 0 && retry && head(team, 0) >= 0)
+		fail_msg("one of team %d went before its turn", team);
+	if (queue_may_go(team, !retry) && ref.last_queue[team] == retry)
+		fail_msg("the queues of team %d did not take turns", team);
+	if (queue_may_go(team, 0) && ref.last_queue[team] < 0 && retry)
 		fail_msg("team %d did not begin with a fresh one", team);
 	for (int other = 0; other < TEAMS; other++)
 		if (other != team && may_go(other) && ++ref.passed[team][other] > 1)
@@ -394,7 +413,8 @@ static void check_served(int served)
 	for (int other = 0; other < TEAMS; other++)
 		ref.passed[other][team] = 0;
 	ref.last_queue[team] = retry;
-	ref.where[served] = OUT;
+	ref.served++;
+	move(served, OUT);
 }
 
 static void step_next(struct fair *fair)
@@ -410,7 +430,6 @@ static void step_next(struct fair *fair)
 	while (served < ALL && ref.target[served] != target)
 		served++;
 	assert_in_range(served, 0, ALL - 1);
-	assert_int_equal(ref.where[served], QUEUED);
 	check_served(served);
 }
 
@@ -419,9 +438,9 @@ static void step_hold(struct fair *fair, int i)
 	ref.team[i] = (int)random_below(TEAMS);
 	ref.target[i]->team_id = team_id(ref.team[i] % 4 * 26 + ref.team[i] / 4); /* four to a bucket */
 	ref.target[i]->attempts = random_below(3) == 0 ? 2 : 0;
-	if (count_of(ref.team[i], HELD, -1) + count_of(ref.team[i], QUEUED, -1) + count_of(ref.team[i], OUT, -1) == 0)
+	if (held_by(ref.team[i]) == 0)
 		ref.last_queue[ref.team[i]] = -1;
-	ref.where[i] = HELD;
+	move(i, HELD);
 	hold(fair, ref.target[i]);
 }
 
@@ -434,34 +453,46 @@ static void step_one(struct fair *fair, int i, long step)
 		step_hold(fair, i);
 	} else if (ref.where[i] == HELD && rarely) {
 		fair_drop(fair, target);
-		ref.where[i] = NOWHERE;
+		move(i, NOWHERE);
 	} else if (ref.where[i] == HELD) {
 		fair_push(fair, target);
 		ref.queued_at[i] = step;
-		ref.where[i] = QUEUED;
+		move(i, QUEUED);
 	} else if (ref.where[i] == QUEUED && rarely) {
 		fair_remove(fair, target);
-		ref.where[i] = HELD;
+		move(i, HELD);
 	} else if (ref.where[i] == OUT) {
 		fair_back(fair, target);
-		ref.where[i] = HELD;
+		move(i, HELD);
 	}
 }
 
 static void check_counts(const struct fair *fair)
 {
 	struct uuid full[TEAMS];
-	int teams = 0, want_full = 0;
+	int teams = 0, ready = 0, want_full = 0;
 	for (int team = 0; team < TEAMS; team++) {
-		int ready = count_of(team, QUEUED, -1);
-		int held = count_of(team, HELD, -1) + ready + count_of(team, OUT, -1);
-		teams += held > 0;
-		want_full += held >= 25 || (held > 0 && ready >= 15);
+		teams += held_by(team) > 0;
+		ready += count_of(team, QUEUED);
+		want_full += held_by(team) >= 20 || count_of(team, QUEUED) >= 14;
 	}
 	assert_int_equal(fair->team_count, teams);
-	assert_int_equal(fair->ready_count, count_of(-1, QUEUED, -1));
-	assert_int_equal(fair->retries_out, count_of(-1, OUT, 1));
-	assert_int_equal(fair_full_teams(fair, 25, 15, full, TEAMS), want_full);
+	assert_int_equal(fair->ready_count, ready);
+	assert_int_equal(fair->retries_out, ref.retries_out);
+	assert_int_equal(fair_full_teams(fair, 20, 14, full, TEAMS), want_full);
+}
+
+static void end_all(struct fair *fair)
+{
+	for (int i = 0; i < ALL; i++) {
+		if (ref.where[i] == QUEUED)
+			fair_remove(fair, ref.target[i]);
+		if (ref.where[i] == OUT)
+			fair_back(fair, ref.target[i]);
+		if (ref.where[i] != NOWHERE)
+			fair_drop(fair, ref.target[i]);
+		free(ref.target[i]);
+	}
 }
 
 static void test_random_steps_against_a_reference(void **state)
@@ -478,18 +509,11 @@ static void test_random_steps_against_a_reference(void **state)
 		else
 			step_one(&fair, (int)random_below(ALL), step);
 		forgive();
-		if (step % 100 == 0)
+		if (step % 16 == 0)
 			check_counts(&fair);
 	}
-	for (int i = 0; i < ALL; i++) {
-		if (ref.where[i] == QUEUED)
-			fair_remove(&fair, ref.target[i]);
-		if (ref.where[i] == OUT)
-			fair_back(&fair, ref.target[i]);
-		if (ref.where[i] != NOWHERE)
-			fair_drop(&fair, ref.target[i]);
-		free(ref.target[i]);
-	}
+	assert_in_range(ref.served, STEPS / 20, STEPS);
+	end_all(&fair);
 	assert_int_equal(fair.team_count, 0); /* all forgotten: nothing is left to be freed */
 	assert_null(fair.turn);
 	for (int i = 0; i < FAIR_BUCKETS; i++)
@@ -501,15 +525,15 @@ static void test_random_steps_against_a_reference(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_in_turn),
-		FAIR_TEST(test_removing_from_anywhere),
-		FAIR_TEST(test_pushing_behind_what_was_removed),
-		FAIR_TEST(test_a_team_at_its_limit_waits_for_one_to_come_back),
-		FAIR_TEST(test_failed_ones_wait_for_one_of_any_team),
-		FAIR_TEST(test_drop_forgets_a_team_with_its_last_target),
-		cmocka_unit_test(test_done_on_nothing),
-		cmocka_unit_test(test_full_teams),
-		cmocka_unit_test(test_random_steps_against_a_reference),
+	    cmocka_unit_test(test_in_turn),
+	    FAIR_TEST(test_removing_from_anywhere),
+	    FAIR_TEST(test_pushing_behind_what_was_removed),
+	    FAIR_TEST(test_a_team_at_its_limit_waits_for_one_to_come_back),
+	    FAIR_TEST(test_failed_ones_wait_for_one_of_any_team),
+	    FAIR_TEST(test_drop_forgets_a_team_with_its_last_target),
+	    cmocka_unit_test(test_done_on_nothing),
+	    cmocka_unit_test(test_full_teams),
+	    cmocka_unit_test(test_random_steps_against_a_reference),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -32,49 +32,49 @@ static const struct parse_case {
 	const char *name, *text;
 	const char *want_code; /* NULL: it is JSON */
 } parse_cases[] = {
-	{"object", "{}", NULL},
-	{"array", "[]", NULL},
-	{"string", "\"x\"", NULL},
-	{"number", "1", NULL},
-	{"true", "true", NULL},
-	{"null", "null", NULL},
-	{"space around", " \t\r\n{} \t\r\n", NULL},
-	{"highest integer", "9223372036854775807", NULL},
-	{"lowest integer", "-9223372036854775808", NULL},
-	{"real", "1.5e3", NULL},
-	{"UTF-8", "\"\xc3\xa9\"", NULL},
-	{"escapes", "\"\\\"\\\\\\/\\b\\f\\n\\r\\t\\u00e9\\ud83d\\ude00\"", NULL},
-	{"same key at two levels", "{\"a\":{\"a\":1}}", NULL},
-	{"empty", "", "bad_json"},
-	{"only space", " ", "bad_json"},
-	{"two texts", "{}{}", "bad_json"},
-	{"something behind", "{} x", "bad_json"},
-	{"comma behind", "[1,]", "bad_json"},
-	{"no quotes", "{a:1}", "bad_json"},
-	{"single quotes", "{'a':1}", "bad_json"},
-	{"comment", "{}//", "bad_json"},
-	{"duplicate key", "{\"a\":1,\"a\":1}", "bad_json"},
-	{"duplicate key further apart", "{\"a\":1,\"b\":{\"a\":2},\"a\":3}", "bad_json"},
-	{"duplicate key, escaped", "{\"a\":1,\"\\u0061\":2}", "bad_json"},
-	{"duplicate key further down", "[{\"b\":[{\"a\":1,\"a\":2}]}]", "bad_json"},
-	{"past the highest integer", "9223372036854775808", "bad_json"},
-	{"past the lowest integer", "-9223372036854775809", "bad_json"},
-	{"past every real", "1e999", "bad_json"},
-	{"leading zero", "01", "bad_json"},
-	{"plus", "+1", "bad_json"},
-	{"NaN", "NaN", "bad_json"},
-	{"byte zero in a string", "\"a\\u0000b\"", "bad_json"},
-	{"byte zero in a key", "{\"a\\u0000b\":1}", "bad_json"},
-	{"line end in a string", "\"a\nb\"", "bad_json"},
-	{"bad escape", "\"\\x\"", "bad_json"},
-	{"half a surrogate", "\"\\ud83d\"", "bad_json"},
-	{"not UTF-8", "\"\xff\"", "bad_json"},
-	{"overlong UTF-8", "\"\xc0\x80\"", "bad_json"},
-	{"surrogate in UTF-8", "\"\xed\xa0\x80\"", "bad_json"},
-	{"byte order mark", "\xef\xbb\xbf{}", "bad_json"},
-	{"closing first", "}{", "bad_json"},
-	{"crossed", "[{]}", "bad_json"},
-	{"ends in an escape", "\"\\", "bad_json"},
+    {"object", "{}", NULL},
+    {"array", "[]", NULL},
+    {"string", "\"x\"", NULL},
+    {"number", "1", NULL},
+    {"true", "true", NULL},
+    {"null", "null", NULL},
+    {"space around", " \t\r\n{} \t\r\n", NULL},
+    {"highest integer", "9223372036854775807", NULL},
+    {"lowest integer", "-9223372036854775808", NULL},
+    {"real", "1.5e3", NULL},
+    {"UTF-8", "\"\xc3\xa9\"", NULL},
+    {"escapes", "\"\\\"\\\\\\/\\b\\f\\n\\r\\t\\u00e9\\ud83d\\ude00\"", NULL},
+    {"same key at two levels", "{\"a\":{\"a\":1}}", NULL},
+    {"empty", "", "bad_json"},
+    {"only space", " ", "bad_json"},
+    {"two texts", "{}{}", "bad_json"},
+    {"something behind", "{} x", "bad_json"},
+    {"comma behind", "[1,]", "bad_json"},
+    {"no quotes", "{a:1}", "bad_json"},
+    {"single quotes", "{'a':1}", "bad_json"},
+    {"comment", "{}//", "bad_json"},
+    {"duplicate key", "{\"a\":1,\"a\":1}", "bad_json"},
+    {"duplicate key further apart", "{\"a\":1,\"b\":{\"a\":2},\"a\":3}", "bad_json"},
+    {"duplicate key, escaped", "{\"a\":1,\"\\u0061\":2}", "bad_json"},
+    {"duplicate key further down", "[{\"b\":[{\"a\":1,\"a\":2}]}]", "bad_json"},
+    {"past the highest integer", "9223372036854775808", "bad_json"},
+    {"past the lowest integer", "-9223372036854775809", "bad_json"},
+    {"past every real", "1e999", "bad_json"},
+    {"leading zero", "01", "bad_json"},
+    {"plus", "+1", "bad_json"},
+    {"NaN", "NaN", "bad_json"},
+    {"byte zero in a string", "\"a\\u0000b\"", "bad_json"},
+    {"byte zero in a key", "{\"a\\u0000b\":1}", "bad_json"},
+    {"line end in a string", "\"a\nb\"", "bad_json"},
+    {"bad escape", "\"\\x\"", "bad_json"},
+    {"half a surrogate", "\"\\ud83d\"", "bad_json"},
+    {"not UTF-8", "\"\xff\"", "bad_json"},
+    {"overlong UTF-8", "\"\xc0\x80\"", "bad_json"},
+    {"surrogate in UTF-8", "\"\xed\xa0\x80\"", "bad_json"},
+    {"byte order mark", "\xef\xbb\xbf{}", "bad_json"},
+    {"closing first", "}{", "bad_json"},
+    {"crossed", "[{]}", "bad_json"},
+    {"ends in an escape", "\"\\", "bad_json"},
 };
 
 static void test_parse(void **state)
@@ -86,8 +86,8 @@ static void test_parse(void **state)
 		json_t *json = parse(c->text, strlen(c->text), &err);
 		if (!json != !!c->want_code)
 			fail_msg("%s: %s", c->name, json ? "taken" : err.text);
-		if (c->want_code && (err.kind != ERR_REJECT || strcmp(err.code, c->want_code) != 0 ||
-		                     !*err.text))
+		if (c->want_code &&
+		    (err.kind != ERR_REJECT || strcmp(err.code, c->want_code) != 0 || !*err.text))
 			fail_msg("%s: %s %s \"%s\"", c->name, err_kind_name(err.kind), err.code, err.text);
 		if (!c->want_code && err.kind != ERR_NONE)
 			fail_msg("%s: taken, and yet: %s", c->name, err.text);
@@ -124,17 +124,17 @@ static const struct depth_case {
 	const char *name, *open, *inner, *close;
 	int levels; /* of one `open` */
 } depth_cases[] = {
-	{"arrays", "[", "", "]", 1},
-	{"arrays with a value", "[", "1", "]", 1},
-	{"objects", "{\"a\":", "1", "}", 1},
-	{"both", "[{\"a\":", "1", "}]", 2},
-	{"behind a string of braces", "[\"[[{{\",", "1", "]", 1},
-	{"behind closing braces in a string", "[\"]]}}\",", "1", "]", 1},
-	{"behind an escaped quote", "[\"\\\"[\",", "1", "]", 1},
-	{"behind an escaped backslash", "[\"\\\\\",", "1", "]", 1},
-	{"behind both", "[\"\\\\\\\"[[\",", "1", "]", 1},
-	{"in keys", "{\"[\\\"{\":", "1", "}", 1},
-	{"behind closed ones", "[[],{},", "1", "]", 1}, /* the inner ones count as well */
+    {"arrays", "[", "", "]", 1},
+    {"arrays with a value", "[", "1", "]", 1},
+    {"objects", "{\"a\":", "1", "}", 1},
+    {"both", "[{\"a\":", "1", "}]", 2},
+    {"behind a string of braces", "[\"[[{{\",", "1", "]", 1},
+    {"behind closing braces in a string", "[\"]]}}\",", "1", "]", 1},
+    {"behind an escaped quote", "[\"\\\"[\",", "1", "]", 1},
+    {"behind an escaped backslash", "[\"\\\\\",", "1", "]", 1},
+    {"behind both", "[\"\\\\\\\"[[\",", "1", "]", 1},
+    {"in keys", "{\"[\\\"{\":", "1", "}", 1},
+    {"behind closed ones", "[[],{},", "1", "]", 1}, /* the inner ones count as well */
 };
 
 static char *repeat(const struct depth_case *c, int times)
@@ -191,11 +191,12 @@ static void test_no_depth_at_all(void **state)
 	static const struct {
 		const char *name, *piece;
 	} cases[] = {
-		{"string of brackets", "\"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[\""},
-		{"string of braces", "\"{{{{{{{{{{{{{{{{{{{{{{{{{{{{{{{{{{{{{{{{{{{{{{{{{{\""},
-		{"brackets behind an escaped quote", "\"\\\"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[\""},
-		{"brackets behind a backslash and a quote", "\"\\\\\\\"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[\""},
-		{"many side by side", "[],{},[],{},[],{},[],{},[],{},[],{},[],{},[],{},[],{},[],{},[],{}"},
+	    {"string of brackets", "\"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[\""},
+	    {"string of braces", "\"{{{{{{{{{{{{{{{{{{{{{{{{{{{{{{{{{{{{{{{{{{{{{{{{{{\""},
+	    {"brackets behind an escaped quote", "\"\\\"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[\""},
+	    {"brackets behind a backslash and a quote",
+	     "\"\\\\\\\"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[\""},
+	    {"many side by side", "[],{},[],{},[],{},[],{},[],{},[],{},[],{},[],{},[],{},[],{},[],{}"},
 	};
 	for (size_t i = 0; i < N_OF(cases); i++) {
 		struct depth_case c = {cases[i].name, "", "", "", 1};
@@ -209,8 +210,8 @@ static void test_no_depth_at_all(void **state)
 	}
 }
 
-#define WHOLE                                                                                      \
-	"{\"id\":\"01234567-89ab-cdef-fedc-ba9876543210\",\"list\":[1,-2,3.5e1,true,false,null,{}],"   \
+#define WHOLE                                                                                    \
+	"{\"id\":\"01234567-89ab-cdef-fedc-ba9876543210\",\"list\":[1,-2,3.5e1,true,false,null,{}]," \
 	"\"text\":\"a\\\"\\\\\\u00e9\\ud83d\\ude00 {[\",\"deep\":{\"er\":{\"still\":[[\"x\"]]}}}"
 
 static void test_every_beginning_is_refused(void **state)
@@ -285,7 +286,8 @@ static void test_parse_without_memory(void **state)
 		}
 		if (json || err.kind != ERR_RETRY || strcmp(err.code, "ENOMEM") != 0 || allocated != 0)
 			fail_msg("allocation %ld: %s, %s \"%s\" \"%s\", %ld blocks left", n,
-			         json ? "taken" : "refused", err_kind_name(err.kind), err.code, err.text, allocated);
+			         json ? "taken" : "refused", err_kind_name(err.kind), err.code, err.text,
+			         allocated);
 	}
 }
 
@@ -335,16 +337,19 @@ struct target {
 	json_t *obj, *arr;
 	bool has_str, has_id, has_number, has_any, has_truth, has_obj, has_arr;
 };
-#define FIELD(name, kind, member, min, max)                                                        \
-	{name, kind, offsetof(struct target, member), offsetof(struct target, has_##member), min, max}
+#define FIELD(name, kind, member, min, max)                                                      \
+	{                                                                                            \
+		name, kind, offsetof(struct target, member), offsetof(struct target, has_##member), min, \
+		    max                                                                                  \
+	}
 static const struct json_field fields[] = {
-	FIELD("str", JSON_KIND_STR, str, 2, 5),
-	FIELD("id", JSON_KIND_UUID, id, 0, 0),
-	FIELD("number", JSON_KIND_I64, number, -3, 7),
-	FIELD("any", JSON_KIND_I64, any, INT64_MIN, INT64_MAX),
-	FIELD("truth", JSON_KIND_BOOL, truth, 0, 0),
-	FIELD("obj", JSON_KIND_OBJ, obj, 0, 0),
-	FIELD("arr", JSON_KIND_ARR, arr, 0, 0),
+    FIELD("str", JSON_KIND_STR, str, 2, 5),
+    FIELD("id", JSON_KIND_UUID, id, 0, 0),
+    FIELD("number", JSON_KIND_I64, number, -3, 7),
+    FIELD("any", JSON_KIND_I64, any, INT64_MIN, INT64_MAX),
+    FIELD("truth", JSON_KIND_BOOL, truth, 0, 0),
+    FIELD("obj", JSON_KIND_OBJ, obj, 0, 0),
+    FIELD("arr", JSON_KIND_ARR, arr, 0, 0),
 };
 
 /* Says what is in the struct; absent fields say nothing. */
@@ -375,75 +380,79 @@ static void tell(const struct target *t, char *out, size_t size)
 #define UUID_TEXT "01234567-89ab-cdef-fedc-ba9876543210"
 #define STR_TEXT "str must have 2 to 5 bytes"
 #define NUMBER_TEXT "number must be a whole number from -3 to 7"
-#define ANY_TEXT                                                                                   \
-	"any must be a whole number from -9223372036854775808 to 9223372036854775807"
+#define ANY_TEXT "any must be a whole number from -9223372036854775808 to 9223372036854775807"
 static const struct decode_case {
 	const char *name, *text;
 	const char *want; /* what the struct says, or the error */
 } decode_cases[] = {
-	{"nothing", "{}", ""},
-	{"everything",
-     "{\"str\":\"abc\",\"id\":\"" UUID_TEXT "\",\"number\":1,\"any\":2,\"truth\":true,\"obj\":{\"a\":1},"
-     "\"arr\":[1,2]}", "str=abc id=" UUID_TEXT " number=1 any=2 truth=1 obj:1 arr:2 "},
-	{"unknown fields", "{\"x\":1,\"str\":\"ab\",\"strs\":[],\"\":null}", "str=ab "},
-	{"other case", "{\"Str\":\"ab\",\"NUMBER\":99}", ""},
-	{"all null",
-     "{\"str\":null,\"id\":null,\"number\":null,\"any\":null,\"truth\":null,\"obj\":null,\"arr\":null}", ""},
+    {"nothing", "{}", ""},
+    {"everything",
+     "{\"str\":\"abc\",\"id\":\"" UUID_TEXT
+     "\",\"number\":1,\"any\":2,\"truth\":true,\"obj\":{\"a\":1},"
+     "\"arr\":[1,2]}",
+     "str=abc id=" UUID_TEXT " number=1 any=2 truth=1 obj:1 arr:2 "},
+    {"unknown fields", "{\"x\":1,\"str\":\"ab\",\"strs\":[],\"\":null}", "str=ab "},
+    {"other case", "{\"Str\":\"ab\",\"NUMBER\":99}", ""},
+    {"all null",
+     "{\"str\":null,\"id\":null,\"number\":null,\"any\":null,\"truth\":null,\"obj\":null,\"arr\":"
+     "null}",
+     ""},
 
-	{"string at its minimum", "{\"str\":\"ab\"}", "str=ab "},
-	{"string below it", "{\"str\":\"a\"}", STR_TEXT},
-	{"empty string", "{\"str\":\"\"}", STR_TEXT},
-	{"string at its maximum", "{\"str\":\"abcde\"}", "str=abcde "},
-	{"string past it", "{\"str\":\"abcdef\"}", STR_TEXT},
-	{"bytes count, not letters", "{\"str\":\"\xc3\xa9\xc3\xa9x\"}", "str=\xc3\xa9\xc3\xa9x "},
-	{"bytes past it", "{\"str\":\"\xc3\xa9\xc3\xa9\xc3\xa9\"}", STR_TEXT},
-	{"string is a number", "{\"str\":1}", "str must be a string"},
-	{"string is true", "{\"str\":true}", "str must be a string"},
-	{"string is an array", "{\"str\":[\"ab\"]}", "str must be a string"},
-	{"string is an object", "{\"str\":{}}", "str must be a string"},
+    {"string at its minimum", "{\"str\":\"ab\"}", "str=ab "},
+    {"string below it", "{\"str\":\"a\"}", STR_TEXT},
+    {"empty string", "{\"str\":\"\"}", STR_TEXT},
+    {"string at its maximum", "{\"str\":\"abcde\"}", "str=abcde "},
+    {"string past it", "{\"str\":\"abcdef\"}", STR_TEXT},
+    {"bytes count, not letters", "{\"str\":\"\xc3\xa9\xc3\xa9x\"}", "str=\xc3\xa9\xc3\xa9x "},
+    {"bytes past it", "{\"str\":\"\xc3\xa9\xc3\xa9\xc3\xa9\"}", STR_TEXT},
+    {"string is a number", "{\"str\":1}", "str must be a string"},
+    {"string is true", "{\"str\":true}", "str must be a string"},
+    {"string is an array", "{\"str\":[\"ab\"]}", "str must be a string"},
+    {"string is an object", "{\"str\":{}}", "str must be a string"},
 
-	{"UUID in upper case", "{\"id\":\"01234567-89AB-CDEF-FEDC-BA9876543210\"}", "id=" UUID_TEXT " "},
-	{"UUID without dashes", "{\"id\":\"0123456789abcdeffedcba9876543210\"}", "id must be a UUID"},
-	{"UUID in braces", "{\"id\":\"{" UUID_TEXT "}\"}", "id must be a UUID"},
-	{"UUID as a urn", "{\"id\":\"urn:uuid:" UUID_TEXT "\"}", "id must be a UUID"},
-	{"UUID is empty", "{\"id\":\"\"}", "id must be a UUID"},
-	{"UUID is a number", "{\"id\":1}", "id must be a UUID"},
-	{"UUID is an array", "{\"id\":[]}", "id must be a UUID"},
+    {"UUID in upper case", "{\"id\":\"01234567-89AB-CDEF-FEDC-BA9876543210\"}",
+     "id=" UUID_TEXT " "},
+    {"UUID without dashes", "{\"id\":\"0123456789abcdeffedcba9876543210\"}", "id must be a UUID"},
+    {"UUID in braces", "{\"id\":\"{" UUID_TEXT "}\"}", "id must be a UUID"},
+    {"UUID as a urn", "{\"id\":\"urn:uuid:" UUID_TEXT "\"}", "id must be a UUID"},
+    {"UUID is empty", "{\"id\":\"\"}", "id must be a UUID"},
+    {"UUID is a number", "{\"id\":1}", "id must be a UUID"},
+    {"UUID is an array", "{\"id\":[]}", "id must be a UUID"},
 
-	{"number at its minimum", "{\"number\":-3}", "number=-3 "},
-	{"number below it", "{\"number\":-4}", NUMBER_TEXT},
-	{"number at its maximum", "{\"number\":7}", "number=7 "},
-	{"number past it", "{\"number\":8}", NUMBER_TEXT},
-	{"number is zero", "{\"number\":0}", "number=0 "},
-	{"number is real", "{\"number\":1.0}", NUMBER_TEXT},
-	{"number is a string", "{\"number\":\"1\"}", NUMBER_TEXT},
-	{"number is true", "{\"number\":true}", NUMBER_TEXT},
-	{"number is an object", "{\"number\":{}}", NUMBER_TEXT},
-	{"lowest number", "{\"any\":-9223372036854775808}", "any=-9223372036854775808 "},
-	{"highest number", "{\"any\":9223372036854775807}", "any=9223372036854775807 "},
-	{"any is a string", "{\"any\":\"\"}", ANY_TEXT},
-	{"any is real", "{\"any\":1e3}", ANY_TEXT},
+    {"number at its minimum", "{\"number\":-3}", "number=-3 "},
+    {"number below it", "{\"number\":-4}", NUMBER_TEXT},
+    {"number at its maximum", "{\"number\":7}", "number=7 "},
+    {"number past it", "{\"number\":8}", NUMBER_TEXT},
+    {"number is zero", "{\"number\":0}", "number=0 "},
+    {"number is real", "{\"number\":1.0}", NUMBER_TEXT},
+    {"number is a string", "{\"number\":\"1\"}", NUMBER_TEXT},
+    {"number is true", "{\"number\":true}", NUMBER_TEXT},
+    {"number is an object", "{\"number\":{}}", NUMBER_TEXT},
+    {"lowest number", "{\"any\":-9223372036854775808}", "any=-9223372036854775808 "},
+    {"highest number", "{\"any\":9223372036854775807}", "any=9223372036854775807 "},
+    {"any is a string", "{\"any\":\"\"}", ANY_TEXT},
+    {"any is real", "{\"any\":1e3}", ANY_TEXT},
 
-	{"false", "{\"truth\":false}", "truth=0 "},
-	{"truth is 1", "{\"truth\":1}", "truth must be true or false"},
-	{"truth is a string", "{\"truth\":\"true\"}", "truth must be true or false"},
-	{"truth is an array", "{\"truth\":[]}", "truth must be true or false"},
+    {"false", "{\"truth\":false}", "truth=0 "},
+    {"truth is 1", "{\"truth\":1}", "truth must be true or false"},
+    {"truth is a string", "{\"truth\":\"true\"}", "truth must be true or false"},
+    {"truth is an array", "{\"truth\":[]}", "truth must be true or false"},
 
-	{"empty object", "{\"obj\":{}}", "obj:0 "},
-	{"object is an array", "{\"obj\":[]}", "obj must be an object"},
-	{"object is a string", "{\"obj\":\"{}\"}", "obj must be an object"},
-	{"object is false", "{\"obj\":false}", "obj must be an object"},
+    {"empty object", "{\"obj\":{}}", "obj:0 "},
+    {"object is an array", "{\"obj\":[]}", "obj must be an object"},
+    {"object is a string", "{\"obj\":\"{}\"}", "obj must be an object"},
+    {"object is false", "{\"obj\":false}", "obj must be an object"},
 
-	{"empty array", "{\"arr\":[]}", "arr:0 "},
-	{"array is an object", "{\"arr\":{}}", "arr must be an array"},
-	{"array is a string", "{\"arr\":\"[]\"}", "arr must be an array"},
-	{"array is a number", "{\"arr\":0}", "arr must be an array"},
+    {"empty array", "{\"arr\":[]}", "arr:0 "},
+    {"array is an object", "{\"arr\":{}}", "arr must be an array"},
+    {"array is a string", "{\"arr\":\"[]\"}", "arr must be an array"},
+    {"array is a number", "{\"arr\":0}", "arr must be an array"},
 
-	{"not an object: array", "[]", "a JSON object is expected"},
-	{"not an object: string", "\"str\"", "a JSON object is expected"},
-	{"not an object: null", "null", "a JSON object is expected"},
-	{"not an object: number", "1", "a JSON object is expected"},
-	{"the first of two errors", "{\"number\":8,\"str\":1}", "str must be a string"},
+    {"not an object: array", "[]", "a JSON object is expected"},
+    {"not an object: string", "\"str\"", "a JSON object is expected"},
+    {"not an object: null", "null", "a JSON object is expected"},
+    {"not an object: number", "1", "a JSON object is expected"},
+    {"the first of two errors", "{\"number\":8,\"str\":1}", "str must be a string"},
 };
 
 static void test_decode(void **state)
@@ -488,24 +497,24 @@ static const struct required_case {
 	enum json_kind kind;
 	const char *want; /* the error; NULL: none */
 } required_cases[] = {
-	{"string", "{\"x\":\"\"}", JSON_KIND_STR, NULL},
-	{"string missing", "{}", JSON_KIND_STR, "x is missing"},
-	{"string null", "{\"x\":null}", JSON_KIND_STR, "x is missing"},
-	{"UUID missing", "{\"y\":1}", JSON_KIND_UUID, "x is missing"},
-	{"UUID null", "{\"x\":null}", JSON_KIND_UUID, "x is missing"},
-	{"nil UUID", "{\"x\":\"00000000-0000-0000-0000-000000000000\"}", JSON_KIND_UUID, NULL},
-	{"number", "{\"x\":0}", JSON_KIND_I64, NULL},
-	{"number missing", "{\"X\":0}", JSON_KIND_I64, "x is missing"},
-	{"number null", "{\"x\":null}", JSON_KIND_I64, "x is missing"},
-	{"truth", "{\"x\":false}", JSON_KIND_BOOL, NULL},
-	{"truth missing", "{}", JSON_KIND_BOOL, "x is missing"},
-	{"truth null", "{\"x\":null}", JSON_KIND_BOOL, "x is missing"},
-	{"object", "{\"x\":{}}", JSON_KIND_OBJ, NULL},
-	{"object missing", "{}", JSON_KIND_OBJ, "x is missing"},
-	{"object null", "{\"x\":null}", JSON_KIND_OBJ, "x is missing"},
-	{"array", "{\"x\":[]}", JSON_KIND_ARR, NULL},
-	{"array missing", "{}", JSON_KIND_ARR, "x is missing"},
-	{"array null", "{\"x\":null}", JSON_KIND_ARR, "x is missing"},
+    {"string", "{\"x\":\"\"}", JSON_KIND_STR, NULL},
+    {"string missing", "{}", JSON_KIND_STR, "x is missing"},
+    {"string null", "{\"x\":null}", JSON_KIND_STR, "x is missing"},
+    {"UUID missing", "{\"y\":1}", JSON_KIND_UUID, "x is missing"},
+    {"UUID null", "{\"x\":null}", JSON_KIND_UUID, "x is missing"},
+    {"nil UUID", "{\"x\":\"00000000-0000-0000-0000-000000000000\"}", JSON_KIND_UUID, NULL},
+    {"number", "{\"x\":0}", JSON_KIND_I64, NULL},
+    {"number missing", "{\"X\":0}", JSON_KIND_I64, "x is missing"},
+    {"number null", "{\"x\":null}", JSON_KIND_I64, "x is missing"},
+    {"truth", "{\"x\":false}", JSON_KIND_BOOL, NULL},
+    {"truth missing", "{}", JSON_KIND_BOOL, "x is missing"},
+    {"truth null", "{\"x\":null}", JSON_KIND_BOOL, "x is missing"},
+    {"object", "{\"x\":{}}", JSON_KIND_OBJ, NULL},
+    {"object missing", "{}", JSON_KIND_OBJ, "x is missing"},
+    {"object null", "{\"x\":null}", JSON_KIND_OBJ, "x is missing"},
+    {"array", "{\"x\":[]}", JSON_KIND_ARR, NULL},
+    {"array missing", "{}", JSON_KIND_ARR, "x is missing"},
+    {"array null", "{\"x\":null}", JSON_KIND_ARR, "x is missing"},
 };
 
 static void test_required(void **state)
@@ -576,22 +585,22 @@ static void test_text(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_parse),
-		cmocka_unit_test(test_byte_zero),
-		cmocka_unit_test(test_the_error_says_where),
-		cmocka_unit_test(test_depth),
-		cmocka_unit_test(test_the_depth_of_what_is_not_closed),
-		cmocka_unit_test(test_no_depth_at_all),
-		cmocka_unit_test(test_every_beginning_is_refused),
-		cmocka_unit_test_setup_teardown(test_parse_without_memory, scarce, plenty),
-		cmocka_unit_test(test_bad_json_after_a_failed_allocation),
-		cmocka_unit_test_setup_teardown(test_text_without_memory, scarce, plenty),
-		cmocka_unit_test(test_decode),
-		cmocka_unit_test(test_absent_fields_are_left_alone),
-		cmocka_unit_test(test_required),
-		cmocka_unit_test(test_a_string_with_a_byte_zero),
-		cmocka_unit_test(test_a_kind_that_is_none),
-		cmocka_unit_test(test_text),
+	    cmocka_unit_test(test_parse),
+	    cmocka_unit_test(test_byte_zero),
+	    cmocka_unit_test(test_the_error_says_where),
+	    cmocka_unit_test(test_depth),
+	    cmocka_unit_test(test_the_depth_of_what_is_not_closed),
+	    cmocka_unit_test(test_no_depth_at_all),
+	    cmocka_unit_test(test_every_beginning_is_refused),
+	    cmocka_unit_test_setup_teardown(test_parse_without_memory, scarce, plenty),
+	    cmocka_unit_test(test_bad_json_after_a_failed_allocation),
+	    cmocka_unit_test_setup_teardown(test_text_without_memory, scarce, plenty),
+	    cmocka_unit_test(test_decode),
+	    cmocka_unit_test(test_absent_fields_are_left_alone),
+	    cmocka_unit_test(test_required),
+	    cmocka_unit_test(test_a_string_with_a_byte_zero),
+	    cmocka_unit_test(test_a_kind_that_is_none),
+	    cmocka_unit_test(test_text),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

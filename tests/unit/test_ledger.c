@@ -12,26 +12,28 @@
 #include "sql/migrate.h"
 
 static const char *const state_names[LEDGER_STATE_COUNT] = {
-	[LEDGER_IN_USE] = "in_use", [LEDGER_RELEASED] = "released", [LEDGER_DOOMED] = "doomed",
-	[LEDGER_DELETING] = "deleting", [LEDGER_GONE] = "gone", [LEDGER_DEAD] = "dead",
-	[LEDGER_REFUSED] = "refused",
+    [LEDGER_IN_USE] = "in_use",     [LEDGER_RELEASED] = "released", [LEDGER_DOOMED] = "doomed",
+    [LEDGER_DELETING] = "deleting", [LEDGER_GONE] = "gone",         [LEDGER_DEAD] = "dead",
+    [LEDGER_REFUSED] = "refused",
 };
 static const char *const event_names[LEDGER_EVENT_COUNT] = {
-	[LEDGER_EV_RELEASE] = "release", [LEDGER_EV_DOOM] = "doom", [LEDGER_EV_CLAIM] = "claim",
-	[LEDGER_EV_BACKOFF] = "backoff", [LEDGER_EV_CONFIRM] = "confirm", [LEDGER_EV_EXHAUST] = "exhaust",
-	[LEDGER_EV_REFUSE] = "refuse", [LEDGER_EV_REDRIVE] = "redrive", [LEDGER_EV_REAPPEAR] = "reappear",
+    [LEDGER_EV_RELEASE] = "release",   [LEDGER_EV_DOOM] = "doom",
+    [LEDGER_EV_CLAIM] = "claim",       [LEDGER_EV_BACKOFF] = "backoff",
+    [LEDGER_EV_CONFIRM] = "confirm",   [LEDGER_EV_EXHAUST] = "exhaust",
+    [LEDGER_EV_REFUSE] = "refuse",     [LEDGER_EV_REDRIVE] = "redrive",
+    [LEDGER_EV_REAPPEAR] = "reappear",
 };
 
 /* Every state times every event: where it leads; "" is illegal. */
 static const char *const next[LEDGER_STATE_COUNT][LEDGER_EVENT_COUNT] = {
-	/* release, doom, claim, backoff, confirm, exhaust, refuse, redrive, reappear */
-	[LEDGER_IN_USE] = {"released", "", "", "", "", "", "", "", ""},
-	[LEDGER_RELEASED] = {"", "doomed", "", "", "", "", "", "", ""},
-	[LEDGER_DOOMED] = {"", "", "deleting", "", "", "", "refused", "", ""},
-	[LEDGER_DELETING] = {"", "", "deleting", "doomed", "gone", "dead", "refused", "", ""},
-	[LEDGER_GONE] = {"", "", "", "", "", "", "", "", "doomed"},
-	[LEDGER_DEAD] = {"", "", "", "", "", "", "refused", "doomed", ""},
-	[LEDGER_REFUSED] = {"", "", "", "", "", "", "", "doomed", ""},
+    /* release, doom, claim, backoff, confirm, exhaust, refuse, redrive, reappear */
+    [LEDGER_IN_USE] = {"released", "", "", "", "", "", "", "", ""},
+    [LEDGER_RELEASED] = {"", "doomed", "", "", "", "", "", "", ""},
+    [LEDGER_DOOMED] = {"", "", "deleting", "", "", "", "refused", "", ""},
+    [LEDGER_DELETING] = {"", "", "deleting", "doomed", "gone", "dead", "refused", "", ""},
+    [LEDGER_GONE] = {"", "", "", "", "", "", "", "", "doomed"},
+    [LEDGER_DEAD] = {"", "", "", "", "", "", "refused", "doomed", ""},
+    [LEDGER_REFUSED] = {"", "", "", "", "", "", "", "doomed", ""},
 };
 
 static void test_every_state_and_event(void **state)
@@ -43,8 +45,8 @@ static void test_every_state_and_event(void **state)
 			enum ledger_state to = LEDGER_STATE_COUNT;
 			bool legal = ledger_next((enum ledger_state)from, (enum ledger_event)event, &to);
 			if (legal != (*want != '\0') || strcmp(legal ? state_names[to] : "", want) != 0)
-				fail_msg("%s in %s leads to %s, not to \"%s\"", event_names[event], state_names[from],
-				         legal ? state_names[to] : "nothing", want);
+				fail_msg("%s in %s leads to %s, not to \"%s\"", event_names[event],
+				         state_names[from], legal ? state_names[to] : "nothing", want);
 			if (!legal)
 				assert_int_equal(to, LEDGER_STATE_COUNT); /* left alone */
 		}
@@ -63,7 +65,8 @@ static void test_every_state_and_state(void **state)
 	(void)state;
 	for (int from = 0; from < LEDGER_STATE_COUNT; from++)
 		for (int to = 0; to < LEDGER_STATE_COUNT; to++)
-			if (ledger_legal((enum ledger_state)from, (enum ledger_state)to) != some_event_leads(from, to))
+			if (ledger_legal((enum ledger_state)from, (enum ledger_state)to) !=
+			    some_event_leads(from, to))
 				fail_msg("from %s to %s", state_names[from], state_names[to]);
 }
 
@@ -112,8 +115,8 @@ static void test_names(void **state)
 static void test_names_of_nothing(void **state)
 {
 	(void)state;
-	static const char *const words[] = {"", "in use", "IN_USE", "Gone", " gone", "gone ", "gon", "gones",
-	                                    "unknown", "0"};
+	static const char *const words[] = {"",      "in use", "IN_USE", "Gone",    " gone",
+	                                    "gone ", "gon",    "gones",  "unknown", "0"};
 	for (size_t i = 0; i < N_OF(words); i++) {
 		enum ledger_state to = LEDGER_STATE_COUNT;
 		if (ledger_state_parse(words[i], &to) != -1 || to != LEDGER_STATE_COUNT)
@@ -153,13 +156,13 @@ static void test_the_schema_holds_the_same_edges(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_every_state_and_event),
-		cmocka_unit_test(test_every_state_and_state),
-		cmocka_unit_test(test_what_is_no_state_or_event),
-		cmocka_unit_test(test_edges),
-		cmocka_unit_test(test_names),
-		cmocka_unit_test(test_names_of_nothing),
-		cmocka_unit_test(test_the_schema_holds_the_same_edges),
+	    cmocka_unit_test(test_every_state_and_event),
+	    cmocka_unit_test(test_every_state_and_state),
+	    cmocka_unit_test(test_what_is_no_state_or_event),
+	    cmocka_unit_test(test_edges),
+	    cmocka_unit_test(test_names),
+	    cmocka_unit_test(test_names_of_nothing),
+	    cmocka_unit_test(test_the_schema_holds_the_same_edges),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

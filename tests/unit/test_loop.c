@@ -113,14 +113,14 @@ static const struct order_case {
 	int64_t after_us;
 	const char *want;
 } order_cases[] = {
-	{"one, due", {10}, 10, "a"},
-	{"one, a microsecond early", {10}, 9, ""},
-	{"one, late", {10}, 1000000, "a"},
-	{"rising", {1, 2, 3, 4, 5, 6}, 6, "abcdef"},
-	{"falling", {6, 5, 4, 3, 2, 1}, 6, "fedcba"},
-	{"mixed", {30, 10, 60, 20, 50, 40}, 60, "bdafec"},
-	{"some of them", {30, 10, 60, 20, 50, 40}, 30, "bda"},
-	{"far apart", {3600000000, 1, 86400000000}, 3600000000, "ba"},
+    {"one, due", {10}, 10, "a"},
+    {"one, a microsecond early", {10}, 9, ""},
+    {"one, late", {10}, 1000000, "a"},
+    {"rising", {1, 2, 3, 4, 5, 6}, 6, "abcdef"},
+    {"falling", {6, 5, 4, 3, 2, 1}, 6, "fedcba"},
+    {"mixed", {30, 10, 60, 20, 50, 40}, 60, "bdafec"},
+    {"some of them", {30, 10, 60, 20, 50, 40}, 30, "bda"},
+    {"far apart", {3600000000, 1, 86400000000}, 3600000000, "ba"},
 };
 
 static void test_timers_fire_in_the_order_of_their_time(void **state)
@@ -216,7 +216,8 @@ static void then_stop_self(struct item *item)
 	loop_timer_stop(item->rig->loop, &item->timer);
 }
 
-/* Set to 0 or less within its own callback, a timer waits for the next round, or one would never end. */
+/* Set to 0 or less within its own callback, a timer waits for the next round: or this one would
+ * never end. */
 static void test_zero_is_the_next_round(void **state)
 {
 	struct rig *rig = *state;
@@ -254,12 +255,12 @@ static const struct within_case {
 	int64_t delay_us;
 	const char *want, *want_next; /* in this round, and 10 us later */
 } within_cases[] = {
-	{"nothing", NULL, 0, "ab", ""},
-	{"stops the other", then_stop_other, 0, "a", ""},
-	{"stops itself", then_stop_self, 0, "ab", ""},
-	{"puts the other off", then_set_other, 10, "a", "b"},
-	{"puts the other off by nothing", then_set_other, 0, "a", "b"},
-	{"sets itself", then_set_self, 10, "ab", "a"},
+    {"nothing", NULL, 0, "ab", ""},
+    {"stops the other", then_stop_other, 0, "a", ""},
+    {"stops itself", then_stop_self, 0, "ab", ""},
+    {"puts the other off", then_set_other, 10, "a", "b"},
+    {"puts the other off by nothing", then_set_other, 0, "a", "b"},
+    {"sets itself", then_set_self, 10, "ab", "a"},
 };
 
 static void test_timers_within_callbacks(void **state)
@@ -461,13 +462,10 @@ static void test_events_that_are_asked_for(void **state)
 		uint32_t events;
 		bool called;
 	} cases[] = {
-		{"nothing", 0, false},
-		{"read", EPOLLIN, true},
-		{"write", EPOLLOUT, true},
-		{"both", EPOLLIN | EPOLLOUT, true},
-		{"read again", EPOLLIN, true},
-		{"read once more", EPOLLIN, true},
-		{"nothing again", 0, false},
+	    {"nothing", 0, false},         {"read", EPOLLIN, true},
+	    {"write", EPOLLOUT, true},     {"both", EPOLLIN | EPOLLOUT, true},
+	    {"read again", EPOLLIN, true}, {"read once more", EPOLLIN, true},
+	    {"nothing again", 0, false},
 	};
 	struct sock sock;
 	open_socks(rig, &sock, 1);
@@ -512,7 +510,8 @@ static void del_others(struct sock *sock)
 	for (struct sock *other = sock->other; other != sock; other = other->other) {
 		loop_io_del(sock->rig->loop, &other->io);
 		(void)close(other->fd);
-		memset(&other->io, 0xa5, sizeof(other->io)); /* its memory is gone, as far as the loop knows */
+		memset(&other->io, 0xa5,
+		       sizeof(other->io)); /* its memory is gone, as far as the loop knows */
 		other->io.added = false;
 	}
 }
@@ -694,22 +693,22 @@ static void init_jobs(struct rig *rig, struct job *jobs, int count)
 static const struct task_case {
 	const char *name, *asked, *want;
 } task_cases[] = {
-	{"none", "", ""},
-	{"one", "a", "a"},
-	{"in order", "abc", "abc"},
-	{"in another order", "cab", "cab"},
-	{"asked twice", "aabba", "ab"},
-	{"cancel the only one", "aA", ""},
-	{"cancel the first", "abcA", "bc"},
-	{"cancel the middle one", "abcB", "ac"},
-	{"cancel the last", "abcC", "ab"},
-	{"cancel the last, then more", "abcCd", "abd"},
-	{"cancel the only one, then more", "aAbc", "bc"},
-	{"cancel and ask again", "abcAa", "bca"},
-	{"cancel what was not asked for", "abD", "ab"},
-	{"cancel twice", "abAA", "b"},
-	{"cancel all", "abcBAC", ""},
-	{"cancel all, then more", "abcBACdb", "db"},
+    {"none", "", ""},
+    {"one", "a", "a"},
+    {"in order", "abc", "abc"},
+    {"in another order", "cab", "cab"},
+    {"asked twice", "aabba", "ab"},
+    {"cancel the only one", "aA", ""},
+    {"cancel the first", "abcA", "bc"},
+    {"cancel the middle one", "abcB", "ac"},
+    {"cancel the last", "abcC", "ab"},
+    {"cancel the last, then more", "abcCd", "abd"},
+    {"cancel the only one, then more", "aAbc", "bc"},
+    {"cancel and ask again", "abcAa", "bca"},
+    {"cancel what was not asked for", "abD", "ab"},
+    {"cancel twice", "abAA", "b"},
+    {"cancel all", "abcBAC", ""},
+    {"cancel all, then more", "abcBACdb", "db"},
 };
 
 static void test_tasks_run_in_the_order_of_asking(void **state)
@@ -896,12 +895,12 @@ static const struct signal_case {
 	int numbers[3];
 	const char *want; /* in any order: the kernel's is by number */
 } signal_cases[] = {
-	{"term", {SIGTERM}, "t"},
-	{"int", {SIGINT}, "i"},
-	{"hup", {SIGHUP}, "h"},
-	{"the same twice is one", {SIGHUP, SIGHUP}, "h"},
-	{"all three", {SIGTERM, SIGHUP, SIGINT}, "hit"},
-	{"pipe is nothing", {SIGPIPE}, ""},
+    {"term", {SIGTERM}, "t"},
+    {"int", {SIGINT}, "i"},
+    {"hup", {SIGHUP}, "h"},
+    {"the same twice is one", {SIGHUP, SIGHUP}, "h"},
+    {"all three", {SIGTERM, SIGHUP, SIGINT}, "hit"},
+    {"pipe is nothing", {SIGPIPE}, ""},
 };
 
 static void test_signals(void **state)
@@ -929,32 +928,32 @@ static void test_signals(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		LOOP_TEST(test_timers_fire_in_the_order_of_their_time),
-		LOOP_TEST(test_a_timer_fires_once),
-		LOOP_TEST(test_setting_again_replaces),
-		LOOP_TEST(test_a_stopped_timer_stays_silent),
-		LOOP_TEST(test_zero_is_the_next_round),
-		LOOP_TEST(test_zero_between_rounds_is_the_next_round),
-		LOOP_TEST(test_timers_within_callbacks),
-		LOOP_TEST(test_a_timer_counts_from_the_round),
-		LOOP_TEST(test_a_hundred_thousand_timers),
-		LOOP_TEST(test_random_steps_against_a_reference),
-		LOOP_TEST(test_events_that_are_asked_for),
-		LOOP_TEST(test_hang_up_is_always_reported),
-		LOOP_TEST(test_removing_itself),
-		LOOP_TEST(test_removing_others_that_are_ready_in_the_same_round),
-		LOOP_TEST(test_renewing_others_that_are_ready_in_the_same_round),
-		LOOP_TEST(test_adding_and_changing_within_a_callback),
-		LOOP_TEST(test_a_thousand_descriptors),
-		LOOP_TEST(test_descriptors_that_cannot_be_watched),
-		LOOP_TEST(test_tasks_run_in_the_order_of_asking),
-		LOOP_TEST(test_tasks_within_tasks),
-		LOOP_TEST(test_tasks_are_bounded),
-		LOOP_TEST(test_descriptors_then_timers_then_tasks),
-		LOOP_TEST(test_run_until_stopped),
-		LOOP_TEST(test_a_due_timer_needs_no_waiting),
-		LOOP_TEST(test_free_of_nothing),
-		LOOP_TEST(test_signals),
+	    LOOP_TEST(test_timers_fire_in_the_order_of_their_time),
+	    LOOP_TEST(test_a_timer_fires_once),
+	    LOOP_TEST(test_setting_again_replaces),
+	    LOOP_TEST(test_a_stopped_timer_stays_silent),
+	    LOOP_TEST(test_zero_is_the_next_round),
+	    LOOP_TEST(test_zero_between_rounds_is_the_next_round),
+	    LOOP_TEST(test_timers_within_callbacks),
+	    LOOP_TEST(test_a_timer_counts_from_the_round),
+	    LOOP_TEST(test_a_hundred_thousand_timers),
+	    LOOP_TEST(test_random_steps_against_a_reference),
+	    LOOP_TEST(test_events_that_are_asked_for),
+	    LOOP_TEST(test_hang_up_is_always_reported),
+	    LOOP_TEST(test_removing_itself),
+	    LOOP_TEST(test_removing_others_that_are_ready_in_the_same_round),
+	    LOOP_TEST(test_renewing_others_that_are_ready_in_the_same_round),
+	    LOOP_TEST(test_adding_and_changing_within_a_callback),
+	    LOOP_TEST(test_a_thousand_descriptors),
+	    LOOP_TEST(test_descriptors_that_cannot_be_watched),
+	    LOOP_TEST(test_tasks_run_in_the_order_of_asking),
+	    LOOP_TEST(test_tasks_within_tasks),
+	    LOOP_TEST(test_tasks_are_bounded),
+	    LOOP_TEST(test_descriptors_then_timers_then_tasks),
+	    LOOP_TEST(test_run_until_stopped),
+	    LOOP_TEST(test_a_due_timer_needs_no_waiting),
+	    LOOP_TEST(test_free_of_nothing),
+	    LOOP_TEST(test_signals),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -55,20 +55,20 @@ static const struct value_case {
 	struct value value;
 	const char *want; /* NULL: SQL NULL */
 } value_cases[] = {
-	{"null", {A_NULL, NULL, 0}, NULL},
-	{"text", {TEXT, "hello", 0}, "hello"},
-	{"empty text", {TEXT, "", 0}, ""},
-	{"no text", {TEXT, NULL, 0}, NULL},
-	{"text is never quoted", {TEXT, "a'b\"c\\d{e},f;--", 0}, "a'b\"c\\d{e},f;--"},
-	{"the word NULL is a text", {TEXT, "NULL", 0}, "NULL"},
-	{"line ends and UTF-8", {TEXT, "a\n\xc3\xa9", 0}, "a\n\xc3\xa9"},
-	{"zero", {I64, NULL, 0}, "0"},
-	{"highest", {I64, NULL, INT64_MAX}, "9223372036854775807"},
-	{"lowest", {I64, NULL, INT64_MIN}, "-9223372036854775808"},
-	{"true", {BOOL, NULL, 1}, "t"},
-	{"false", {BOOL, NULL, 0}, "f"},
-	{"uuid", {UUID, NULL, 1}, KNOWN},
-	{"nil uuid", {UUID, NULL, 0}, NULL},
+    {"null", {A_NULL, NULL, 0}, NULL},
+    {"text", {TEXT, "hello", 0}, "hello"},
+    {"empty text", {TEXT, "", 0}, ""},
+    {"no text", {TEXT, NULL, 0}, NULL},
+    {"text is never quoted", {TEXT, "a'b\"c\\d{e},f;--", 0}, "a'b\"c\\d{e},f;--"},
+    {"the word NULL is a text", {TEXT, "NULL", 0}, "NULL"},
+    {"line ends and UTF-8", {TEXT, "a\n\xc3\xa9", 0}, "a\n\xc3\xa9"},
+    {"zero", {I64, NULL, 0}, "0"},
+    {"highest", {I64, NULL, INT64_MAX}, "9223372036854775807"},
+    {"lowest", {I64, NULL, INT64_MIN}, "-9223372036854775808"},
+    {"true", {BOOL, NULL, 1}, "t"},
+    {"false", {BOOL, NULL, 0}, "f"},
+    {"uuid", {UUID, NULL, 1}, KNOWN},
+    {"nil uuid", {UUID, NULL, 0}, NULL},
 };
 
 static bool same(const char *a, const char *b)
@@ -119,30 +119,31 @@ static const struct array_case {
 	struct value items[4];
 	const char *want;
 } array_cases[] = {
-	{"empty", {{0}}, "{}"},
-	{"one text", {{TEXT, "a", 0}}, "{\"a\"}"},
-	{"texts", {{TEXT, "a", 0}, {TEXT, "b", 0}, {TEXT, "c", 0}}, "{\"a\",\"b\",\"c\"}"},
-	{"empty text", {{TEXT, "", 0}}, "{\"\"}"},
-	{"empty texts", {{TEXT, "", 0}, {TEXT, "", 0}}, "{\"\",\"\"}"},
-	{"nulls", {{A_NULL, NULL, 0}, {A_NULL, NULL, 0}}, "{NULL,NULL}"},
-	{"null among texts", {{TEXT, "a", 0}, {A_NULL, NULL, 0}, {TEXT, "b", 0}}, "{\"a\",NULL,\"b\"}"},
-	{"the word NULL is a text", {{TEXT, "NULL", 0}, {TEXT, "null", 0}}, "{\"NULL\",\"null\"}"},
-	{"quote", {{TEXT, "a\"b", 0}}, "{\"a\\\"b\"}"},
-	{"backslash", {{TEXT, "a\\b", 0}}, "{\"a\\\\b\"}"},
-	{"backslash at the end", {{TEXT, "a\\", 0}, {TEXT, "b", 0}}, "{\"a\\\\\",\"b\"}"},
-	{"backslash and quote", {{TEXT, "\\\"", 0}}, "{\"\\\\\\\"\"}"},
-	{"only quotes", {{TEXT, "\"\"", 0}}, "{\"\\\"\\\"\"}"},
-	{"braces and commas", {{TEXT, "{a},{b}", 0}}, "{\"{a},{b}\"}"},
-	{"ends in an opening brace", {{TEXT, "{", 0}, {TEXT, "{", 0}}, "{\"{\",\"{\"}"},
-	{"spaces", {{TEXT, " a ", 0}}, "{\" a \"}"},
-	{"line ends", {{TEXT, "a\nb\tc", 0}}, "{\"a\nb\tc\"}"},
-	{"apostrophes", {{TEXT, "a'b", 0}}, "{\"a'b\"}"},
-	{"UTF-8", {{TEXT, "\xc3\xa9", 0}}, "{\"\xc3\xa9\"}"},
-	{"numbers", {{I64, NULL, 0}, {I64, NULL, -5}, {I64, NULL, INT64_MAX}, {I64, NULL, INT64_MIN}},
+    {"empty", {{0}}, "{}"},
+    {"one text", {{TEXT, "a", 0}}, "{\"a\"}"},
+    {"texts", {{TEXT, "a", 0}, {TEXT, "b", 0}, {TEXT, "c", 0}}, "{\"a\",\"b\",\"c\"}"},
+    {"empty text", {{TEXT, "", 0}}, "{\"\"}"},
+    {"empty texts", {{TEXT, "", 0}, {TEXT, "", 0}}, "{\"\",\"\"}"},
+    {"nulls", {{A_NULL, NULL, 0}, {A_NULL, NULL, 0}}, "{NULL,NULL}"},
+    {"null among texts", {{TEXT, "a", 0}, {A_NULL, NULL, 0}, {TEXT, "b", 0}}, "{\"a\",NULL,\"b\"}"},
+    {"the word NULL is a text", {{TEXT, "NULL", 0}, {TEXT, "null", 0}}, "{\"NULL\",\"null\"}"},
+    {"quote", {{TEXT, "a\"b", 0}}, "{\"a\\\"b\"}"},
+    {"backslash", {{TEXT, "a\\b", 0}}, "{\"a\\\\b\"}"},
+    {"backslash at the end", {{TEXT, "a\\", 0}, {TEXT, "b", 0}}, "{\"a\\\\\",\"b\"}"},
+    {"backslash and quote", {{TEXT, "\\\"", 0}}, "{\"\\\\\\\"\"}"},
+    {"only quotes", {{TEXT, "\"\"", 0}}, "{\"\\\"\\\"\"}"},
+    {"braces and commas", {{TEXT, "{a},{b}", 0}}, "{\"{a},{b}\"}"},
+    {"ends in an opening brace", {{TEXT, "{", 0}, {TEXT, "{", 0}}, "{\"{\",\"{\"}"},
+    {"spaces", {{TEXT, " a ", 0}}, "{\" a \"}"},
+    {"line ends", {{TEXT, "a\nb\tc", 0}}, "{\"a\nb\tc\"}"},
+    {"apostrophes", {{TEXT, "a'b", 0}}, "{\"a'b\"}"},
+    {"UTF-8", {{TEXT, "\xc3\xa9", 0}}, "{\"\xc3\xa9\"}"},
+    {"numbers",
+     {{I64, NULL, 0}, {I64, NULL, -5}, {I64, NULL, INT64_MAX}, {I64, NULL, INT64_MIN}},
      "{0,-5,9223372036854775807,-9223372036854775808}"},
-	{"bools", {{BOOL, NULL, 1}, {BOOL, NULL, 0}}, "{t,f}"},
-	{"uuids", {{UUID, NULL, 1}, {UUID, NULL, 0}, {UUID, NULL, 1}}, "{" KNOWN ",NULL," KNOWN "}"},
-	{"nil uuid first", {{UUID, NULL, 0}, {UUID, NULL, 1}}, "{NULL," KNOWN "}"},
+    {"bools", {{BOOL, NULL, 1}, {BOOL, NULL, 0}}, "{t,f}"},
+    {"uuids", {{UUID, NULL, 1}, {UUID, NULL, 0}, {UUID, NULL, 1}}, "{" KNOWN ",NULL," KNOWN "}"},
+    {"nil uuid first", {{UUID, NULL, 0}, {UUID, NULL, 1}}, "{NULL," KNOWN "}"},
 };
 
 static void add_array(struct pg_params *params, const struct array_case *c)
@@ -192,9 +193,9 @@ static void assert_too_large(const struct pg_params *params)
 static void test_sixteen_and_one_more(void **state)
 {
 	(void)state;
-	static const struct value kinds[] = {
-		{A_NULL, NULL, 0}, {TEXT, "x", 0}, {TEXT, NULL, 0}, {I64, NULL, 1}, {BOOL, NULL, 1},
-		{UUID, NULL, 1}, {UUID, NULL, 0}};
+	static const struct value kinds[] = {{A_NULL, NULL, 0}, {TEXT, "x", 0},  {TEXT, NULL, 0},
+	                                     {I64, NULL, 1},    {BOOL, NULL, 1}, {UUID, NULL, 1},
+	                                     {UUID, NULL, 0}};
 	for (size_t i = 0; i < N_OF(kinds); i++) {
 		const char *values[PG_PARAMS_MAX];
 		struct err err = {0};
@@ -331,15 +332,15 @@ static void test_nothing(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_values),
-		cmocka_unit_test(test_many_values),
-		cmocka_unit_test(test_arrays),
-		cmocka_unit_test(test_sixteen_and_one_more),
-		cmocka_unit_test(test_sixteen_arrays_and_one_more),
-		cmocka_unit_test(test_bytes_at_the_maximum_and_one_past_it),
-		cmocka_unit_test(test_bytes_of_an_array),
-		cmocka_unit_test(test_failed_sticks),
-		cmocka_unit_test(test_nothing),
+	    cmocka_unit_test(test_values),
+	    cmocka_unit_test(test_many_values),
+	    cmocka_unit_test(test_arrays),
+	    cmocka_unit_test(test_sixteen_and_one_more),
+	    cmocka_unit_test(test_sixteen_arrays_and_one_more),
+	    cmocka_unit_test(test_bytes_at_the_maximum_and_one_past_it),
+	    cmocka_unit_test(test_bytes_of_an_array),
+	    cmocka_unit_test(test_failed_sticks),
+	    cmocka_unit_test(test_nothing),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,4 +1,4 @@
-/* Producer, consumer, dead letters and topics against librdkafka's mock cluster, in this process. */
+/* Producer, consumer, dead letters and topics against librdkafka's mock cluster. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -21,7 +21,7 @@
 #define RESULTS "test.results"
 #define LETTERS "test.deadletters"
 #define EVENT "0190f5a8-6d5c-7cc1-9d0a-111111111111"
-#define DATA \
+#define DATA                                                 \
 	"{\"team_id\":\"22222222-2222-4222-8222-222222222222\"," \
 	"\"function_id\":\"33333333-3333-4333-8333-333333333333\"}"
 
@@ -43,7 +43,8 @@ static struct producer *producer;
 static struct config *config;
 static struct kafka_config kafka;
 static int64_t clock_ahead_us;
-static int seen[PARTITIONS][OFFSETS_MAX]; /* how often each message was part of a batch that was done */
+static int seen[PARTITIONS]
+               [OFFSETS_MAX]; /* how often each message was part of a batch that was done */
 static int fatals;
 static struct err fatal_err;
 
@@ -76,7 +77,8 @@ static void configure(const char *const *more, size_t count)
 	const char *overrides[OVERRIDES_MAX + 8];
 	struct err err = {0};
 	size_t n = 0;
-	(void)snprintf(texts[n++], 256, "kafka.bootstrap_servers=%s", rd_kafka_mock_cluster_bootstraps(mock));
+	(void)snprintf(texts[n++], 256, "kafka.bootstrap_servers=%s",
+	               rd_kafka_mock_cluster_bootstraps(mock));
 	(void)snprintf(texts[n++], 256, "kafka.events_topic=" EVENTS);
 	(void)snprintf(texts[n++], 256, "kafka.results_topic=" RESULTS);
 	(void)snprintf(texts[n++], 256, "kafka.dead_letter_topic=" LETTERS);
@@ -93,7 +95,7 @@ static void configure(const char *const *more, size_t count)
 	kafka.config = config;
 }
 
-#define CONFIGURE(...) \
+#define CONFIGURE(...)                            \
 	configure((const char *const[]){__VA_ARGS__}, \
 	          sizeof((const char *const[]){__VA_ARGS__}) / sizeof(char *))
 
@@ -216,9 +218,10 @@ static int send_message(const char *topic, const struct event_message *message, 
 
 static void send_value(const char *topic, const void *value, size_t len)
 {
-	static const struct event_field fields[] = {
-	    {"ce_specversion", "1.0", 3}, {"ce_id", EVENT, 36}, {"ce_source", "/test", 5},
-	    {"ce_type", "io.sandsweep.function.deleted", 29}};
+	static const struct event_field fields[] = {{"ce_specversion", "1.0", 3},
+	                                            {"ce_id", EVENT, 36},
+	                                            {"ce_source", "/test", 5},
+	                                            {"ce_type", "io.sandsweep.function.deleted", 29}};
 	struct event_message message = {
 	    .value = value, .value_len = len, .fields = fields, .field_count = N_OF(fields)};
 	struct err err = {0};
@@ -514,9 +517,9 @@ static void test_produce_retried(void **state)
 	(void)state;
 	start_producer();
 	reported = reported_ok = 0;
-	rd_kafka_mock_push_request_errors(mock, KAFKA_PRODUCE, 3, RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION,
-	                                  RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS,
-	                                  RD_KAFKA_RESP_ERR__TRANSPORT);
+	rd_kafka_mock_push_request_errors(
+	    mock, KAFKA_PRODUCE, 3, RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION,
+	    RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS, RD_KAFKA_RESP_ERR__TRANSPORT);
 	for (int i = 0; i < 100; i++)
 		send_value(RESULTS, DATA, strlen(DATA));
 	WAIT_FOR(reported == 100, 20000);
@@ -528,7 +531,8 @@ static void test_produce_forbidden(void **state)
 	(void)state;
 	start_producer();
 	reported = reported_ok = 0;
-	rd_kafka_mock_push_request_errors(mock, KAFKA_PRODUCE, 1, RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED);
+	rd_kafka_mock_push_request_errors(mock, KAFKA_PRODUCE, 1,
+	                                  RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED);
 	send_value(RESULTS, DATA, strlen(DATA));
 	WAIT_FOR(reported == 1, 10000);
 	assert_int_equal(last_report.kind, ERR_RETRY); /* the message is as good as before */
@@ -825,9 +829,14 @@ static void send_odd(size_t value_len, size_t header_len)
 	assert_true(value && text);
 	memset(value, 'v', value_len);
 	memset(text, 'h', header_len);
-	struct event_field fields[] = {{"ce_id", "7", 1}, {"empty", "", 0}, {"none", NULL, 0}, {"long", text, header_len}};
-	struct event_message message = {.key = "k", .key_len = 1, .value = value, .value_len = value_len,
-	                                .fields = fields, .field_count = N_OF(fields)};
+	struct event_field fields[] = {
+	    {"ce_id", "7", 1}, {"empty", "", 0}, {"none", NULL, 0}, {"long", text, header_len}};
+	struct event_message message = {.key = "k",
+	                                .key_len = 1,
+	                                .value = value,
+	                                .value_len = value_len,
+	                                .fields = fields,
+	                                .field_count = N_OF(fields)};
 	struct err err = {0};
 	assert_int_equal(send_message(EVENTS, &message, &err), 0);
 	free(value);
@@ -841,7 +850,8 @@ static void bury(struct node *node, struct producer *by)
 	assert_int_equal(node->count, 1);
 	assert_string_equal(node->items[0].reject_code, "missing_attribute");
 	int before_count = letters_done;
-	assert_int_equal(consumer_dead_letter(node->consumer, by, &node->items[0], on_letter, NULL, &err), 0);
+	assert_int_equal(
+	    consumer_dead_letter(node->consumer, by, &node->items[0], on_letter, NULL, &err), 0);
 	assert_int_equal(letters_done, before_count);
 	WAIT_FOR(letters_done == before_count + 1, 10000);
 	assert_int_equal(letters_failed, 0);
@@ -862,7 +872,8 @@ static void test_dead_letter(void **state)
 	(void)snprintf(want, sizeof(want),
 	               "k|10|ce_id=7|empty=|none=(null)|long=hhhhh|sandsweep_reason=missing_attribute"
 	               "|sandsweep_reason_text=the attribute specversion is missing"
-	               "|sandsweep_topic=" EVENTS "|sandsweep_partition=%d|sandsweep_offset=0|sandsweep_time=",
+	               "|sandsweep_topic=" EVENTS
+	               "|sandsweep_partition=%d|sandsweep_offset=0|sandsweep_time=",
 	               (int)node.items[0].partition);
 	bury(&node, producer);
 	read_letter(text, sizeof(text), 1);

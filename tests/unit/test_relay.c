@@ -42,8 +42,9 @@ static char last_message[1024];
 
 static void remember(const struct event_message *message, const char *topic)
 {
-	int n = snprintf(last_message, sizeof(last_message), "%s|%.*s|%.*s", topic, (int)message->key_len,
-	                 (const char *)message->key, (int)message->value_len, (const char *)message->value);
+	int n =
+	    snprintf(last_message, sizeof(last_message), "%s|%.*s|%.*s", topic, (int)message->key_len,
+	             (const char *)message->key, (int)message->value_len, (const char *)message->value);
 	for (size_t i = 0; i < message->field_count; i++)
 		n += snprintf(last_message + n, sizeof(last_message) - (size_t)n, "|%s=%.*s",
 		              message->fields[i].name, (int)message->fields[i].len,
@@ -169,9 +170,15 @@ static void answer_fetch(struct relay *relay)
 			continue;
 		(void)snprintf(data[n], sizeof(data[n]), "%lld", (long long)ids[i]);
 		rows[n] = (struct relay_row){
-		    .id = ids[i], .event_id = event_id, .function_id = function_id, .topic = "events",
-		    .type = "io.sandsweep.function.deleted", .source = "/sandsweep", .data = data[n],
-		    .traceparent = ids[i] % 2 ? "" : "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+		    .id = ids[i],
+		    .event_id = event_id,
+		    .function_id = function_id,
+		    .topic = "events",
+		    .type = "io.sandsweep.function.deleted",
+		    .source = "/sandsweep",
+		    .data = data[n],
+		    .traceparent =
+		        ids[i] % 2 ? "" : "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
 		    .time_us = 1767323045123456};
 		n++;
 	}

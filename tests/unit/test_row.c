@@ -14,9 +14,21 @@
 #include "sql/pg_private.h"
 
 enum {
-	OID_BOOL = 16, OID_BYTEA = 17, OID_INT8 = 20, OID_INT2 = 21, OID_INT4 = 23, OID_TEXT = 25,
-	OID_OID = 26, OID_FLOAT8 = 701, OID_UNKNOWN = 705, OID_VARCHAR = 1043, OID_TIMESTAMP = 1114,
-	OID_TIMESTAMPTZ = 1184, OID_NUMERIC = 1700, OID_UUID = 2950, OID_JSONB = 3802,
+	OID_BOOL = 16,
+	OID_BYTEA = 17,
+	OID_INT8 = 20,
+	OID_INT2 = 21,
+	OID_INT4 = 23,
+	OID_TEXT = 25,
+	OID_OID = 26,
+	OID_FLOAT8 = 701,
+	OID_UNKNOWN = 705,
+	OID_VARCHAR = 1043,
+	OID_TIMESTAMP = 1114,
+	OID_TIMESTAMPTZ = 1184,
+	OID_NUMERIC = 1700,
+	OID_UUID = 2950,
+	OID_JSONB = 3802,
 };
 
 /* Whatever a column can become; one struct for every type. */
@@ -87,58 +99,62 @@ static const struct value_case {
 	int len; /* -1: NULL */
 	const char *want;
 } value_cases[] = {
-	{"int8 zero", ROW_I64, OID_INT8, "\0\0\0\0\0\0\0\0", 8, "0"},
-	{"int8 order of bytes", ROW_I64, OID_INT8, "\1\2\3\4\5\6\7\10", 8, "72623859790382856"},
-	{"int8 minus one", ROW_I64, OID_INT8, "\xff\xff\xff\xff\xff\xff\xff\xff", 8, "-1"},
-	{"int8 highest", ROW_I64, OID_INT8, "\x7f\xff\xff\xff\xff\xff\xff\xff", 8, "9223372036854775807"},
-	{"int8 lowest", ROW_I64, OID_INT8, "\x80\0\0\0\0\0\0\0", 8, "-9223372036854775808"},
-	{"int8 NULL", ROW_I64, OID_INT8, NULL, -1, "0"},
-	{"int4 order of bytes", ROW_I64, OID_INT4, "\1\2\3\4", 4, "16909060"},
-	{"int4 minus one", ROW_I64, OID_INT4, "\xff\xff\xff\xff", 4, "-1"},
-	{"int4 highest", ROW_I64, OID_INT4, "\x7f\xff\xff\xff", 4, "2147483647"},
-	{"int4 lowest", ROW_I64, OID_INT4, "\x80\0\0\0", 4, "-2147483648"},
-	{"int4 NULL", ROW_I64, OID_INT4, NULL, -1, "0"},
-	{"int2 order of bytes", ROW_I64, OID_INT2, "\1\2", 2, "258"},
-	{"int2 minus one", ROW_I64, OID_INT2, "\xff\xff", 2, "-1"},
-	{"int2 highest", ROW_I64, OID_INT2, "\x7f\xff", 2, "32767"},
-	{"int2 lowest", ROW_I64, OID_INT2, "\x80\0", 2, "-32768"},
-	{"int2 NULL", ROW_I64, OID_INT2, NULL, -1, "0"},
+    {"int8 zero", ROW_I64, OID_INT8, "\0\0\0\0\0\0\0\0", 8, "0"},
+    {"int8 order of bytes", ROW_I64, OID_INT8, "\1\2\3\4\5\6\7\10", 8, "72623859790382856"},
+    {"int8 minus one", ROW_I64, OID_INT8, "\xff\xff\xff\xff\xff\xff\xff\xff", 8, "-1"},
+    {"int8 highest", ROW_I64, OID_INT8, "\x7f\xff\xff\xff\xff\xff\xff\xff", 8,
+     "9223372036854775807"},
+    {"int8 lowest", ROW_I64, OID_INT8, "\x80\0\0\0\0\0\0\0", 8, "-9223372036854775808"},
+    {"int8 NULL", ROW_I64, OID_INT8, NULL, -1, "0"},
+    {"int4 order of bytes", ROW_I64, OID_INT4, "\1\2\3\4", 4, "16909060"},
+    {"int4 minus one", ROW_I64, OID_INT4, "\xff\xff\xff\xff", 4, "-1"},
+    {"int4 highest", ROW_I64, OID_INT4, "\x7f\xff\xff\xff", 4, "2147483647"},
+    {"int4 lowest", ROW_I64, OID_INT4, "\x80\0\0\0", 4, "-2147483648"},
+    {"int4 NULL", ROW_I64, OID_INT4, NULL, -1, "0"},
+    {"int2 order of bytes", ROW_I64, OID_INT2, "\1\2", 2, "258"},
+    {"int2 minus one", ROW_I64, OID_INT2, "\xff\xff", 2, "-1"},
+    {"int2 highest", ROW_I64, OID_INT2, "\x7f\xff", 2, "32767"},
+    {"int2 lowest", ROW_I64, OID_INT2, "\x80\0", 2, "-32768"},
+    {"int2 NULL", ROW_I64, OID_INT2, NULL, -1, "0"},
 
-	{"true", ROW_BOOL, OID_BOOL, "\1", 1, "true"},
-	{"false", ROW_BOOL, OID_BOOL, "\0", 1, "false"},
-	{"bool NULL", ROW_BOOL, OID_BOOL, NULL, -1, "false"},
+    {"true", ROW_BOOL, OID_BOOL, "\1", 1, "true"},
+    {"false", ROW_BOOL, OID_BOOL, "\0", 1, "false"},
+    {"bool NULL", ROW_BOOL, OID_BOOL, NULL, -1, "false"},
 
-	{"text", ROW_TEXT, OID_TEXT, "hello", 5, "hello"},
-	{"empty text", ROW_TEXT, OID_TEXT, "", 0, ""},
-	{"UTF-8", ROW_TEXT, OID_TEXT, "\xc3\xa9", 2, "\xc3\xa9"},
-	{"text NULL", ROW_TEXT, OID_TEXT, NULL, -1, "NULL"},
-	{"varchar", ROW_TEXT, OID_VARCHAR, "hello", 5, "hello"},
-	{"varchar NULL", ROW_TEXT, OID_VARCHAR, NULL, -1, "NULL"},
+    {"text", ROW_TEXT, OID_TEXT, "hello", 5, "hello"},
+    {"empty text", ROW_TEXT, OID_TEXT, "", 0, ""},
+    {"UTF-8", ROW_TEXT, OID_TEXT, "\xc3\xa9", 2, "\xc3\xa9"},
+    {"text NULL", ROW_TEXT, OID_TEXT, NULL, -1, "NULL"},
+    {"varchar", ROW_TEXT, OID_VARCHAR, "hello", 5, "hello"},
+    {"varchar NULL", ROW_TEXT, OID_VARCHAR, NULL, -1, "NULL"},
 
-	{"jsonb", ROW_JSON, OID_JSONB, "\1{\"a\": 1}", 9, "{\"a\": 1}"},
-	{"jsonb null", ROW_JSON, OID_JSONB, "\1null", 5, "null"},
-	{"jsonb NULL", ROW_JSON, OID_JSONB, NULL, -1, "NULL"},
+    {"jsonb", ROW_JSON, OID_JSONB, "\1{\"a\": 1}", 9, "{\"a\": 1}"},
+    {"jsonb null", ROW_JSON, OID_JSONB, "\1null", 5, "null"},
+    {"jsonb NULL", ROW_JSON, OID_JSONB, NULL, -1, "NULL"},
 
-	{"uuid", ROW_UUID, OID_UUID, "\x01\x23\x45\x67\x89\xab\xcd\xef\xfe\xdc\xba\x98\x76\x54\x32\x10", 16,
-     "01234567-89ab-cdef-fedc-ba9876543210"},
-	{"uuid NULL", ROW_UUID, OID_UUID, NULL, -1, "00000000-0000-0000-0000-000000000000"},
+    {"uuid", ROW_UUID, OID_UUID, "\x01\x23\x45\x67\x89\xab\xcd\xef\xfe\xdc\xba\x98\x76\x54\x32\x10",
+     16, "01234567-89ab-cdef-fedc-ba9876543210"},
+    {"uuid NULL", ROW_UUID, OID_UUID, NULL, -1, "00000000-0000-0000-0000-000000000000"},
 
-	/* microseconds since 2000 */
-	{"2000", ROW_TIME, OID_TIMESTAMPTZ, "\0\0\0\0\0\0\0\0", 8, "946684800000000"},
-	{"1970", ROW_TIME, OID_TIMESTAMPTZ, "\xff\xfc\xa2\xfe\xc4\xc8\x20\x00", 8, "0"},
-	{"a microsecond later", ROW_TIME, OID_TIMESTAMPTZ, "\xff\xfc\xa2\xfe\xc4\xc8\x20\x01", 8, "1"},
-	{"a microsecond earlier", ROW_TIME, OID_TIMESTAMPTZ, "\xff\xfc\xa2\xfe\xc4\xc8\x1f\xff", 8, "-1"},
-	{"time NULL", ROW_TIME, OID_TIMESTAMPTZ, NULL, -1, "0"},
+    /* microseconds since 2000 */
+    {"2000", ROW_TIME, OID_TIMESTAMPTZ, "\0\0\0\0\0\0\0\0", 8, "946684800000000"},
+    {"1970", ROW_TIME, OID_TIMESTAMPTZ, "\xff\xfc\xa2\xfe\xc4\xc8\x20\x00", 8, "0"},
+    {"a microsecond later", ROW_TIME, OID_TIMESTAMPTZ, "\xff\xfc\xa2\xfe\xc4\xc8\x20\x01", 8, "1"},
+    {"a microsecond earlier", ROW_TIME, OID_TIMESTAMPTZ, "\xff\xfc\xa2\xfe\xc4\xc8\x1f\xff", 8,
+     "-1"},
+    {"time NULL", ROW_TIME, OID_TIMESTAMPTZ, NULL, -1, "0"},
 };
 /* "infinity", and the latest moment that Postgres can store: later than our count goes. */
 static const struct value_case late_cases[] = {
-	{"infinity", ROW_TIME, OID_TIMESTAMPTZ, "\x7f\xff\xff\xff\xff\xff\xff\xff", 8, "9223372036854775807"},
-	{"year 294276", ROW_TIME, OID_TIMESTAMPTZ, "\x7f\xff\xff\x5b\xb3\xb2\x9f\xff", 8, "9223372036854775807"},
-	{"the last that fits", ROW_TIME, OID_TIMESTAMPTZ, "\x7f\xfc\xa2\xfe\xc4\xc8\x1f\xff", 8,
+    {"infinity", ROW_TIME, OID_TIMESTAMPTZ, "\x7f\xff\xff\xff\xff\xff\xff\xff", 8,
      "9223372036854775807"},
-	{"one before it", ROW_TIME, OID_TIMESTAMPTZ, "\x7f\xfc\xa2\xfe\xc4\xc8\x1f\xfe", 8,
+    {"year 294276", ROW_TIME, OID_TIMESTAMPTZ, "\x7f\xff\xff\x5b\xb3\xb2\x9f\xff", 8,
+     "9223372036854775807"},
+    {"the last that fits", ROW_TIME, OID_TIMESTAMPTZ, "\x7f\xfc\xa2\xfe\xc4\xc8\x1f\xff", 8,
+     "9223372036854775807"},
+    {"one before it", ROW_TIME, OID_TIMESTAMPTZ, "\x7f\xfc\xa2\xfe\xc4\xc8\x1f\xfe", 8,
      "9223372036854775806"},
-	{"minus infinity", ROW_TIME, OID_TIMESTAMPTZ, "\x80\0\0\0\0\0\0\0", 8, "-9222425352054775808"},
+    {"minus infinity", ROW_TIME, OID_TIMESTAMPTZ, "\x80\0\0\0\0\0\0\0", 8, "-9222425352054775808"},
 };
 
 static void check_value(const struct value_case *c)
@@ -183,21 +199,22 @@ static void test_the_end_of_time(void **state)
 /* ---- types ---- */
 
 static const Oid all_oids[] = {
-	OID_BOOL, OID_BYTEA, OID_INT8, OID_INT2, OID_INT4, OID_TEXT, OID_OID, OID_FLOAT8, OID_UNKNOWN,
-	OID_VARCHAR, OID_TIMESTAMP, OID_TIMESTAMPTZ, OID_NUMERIC, OID_UUID, OID_JSONB, 0, 99999,
+    OID_BOOL,    OID_BYTEA,  OID_INT8,    OID_INT2,    OID_INT4,      OID_TEXT,
+    OID_OID,     OID_FLOAT8, OID_UNKNOWN, OID_VARCHAR, OID_TIMESTAMP, OID_TIMESTAMPTZ,
+    OID_NUMERIC, OID_UUID,   OID_JSONB,   0,           99999,
 };
 static const struct type_case {
 	const char *name;
 	enum row_type type;
 	Oid taken[4]; /* of all_oids; none else */
 } type_cases[] = {
-	{"i64", ROW_I64, {OID_INT8, OID_INT4, OID_INT2}},
-	{"bool", ROW_BOOL, {OID_BOOL}},
-	{"text", ROW_TEXT, {OID_TEXT, OID_VARCHAR}},
-	{"json", ROW_JSON, {OID_JSONB}},
-	{"uuid", ROW_UUID, {OID_UUID}},
-	{"time", ROW_TIME, {OID_TIMESTAMPTZ}},
-	{"no type at all", (enum row_type)99, {0}},
+    {"i64", ROW_I64, {OID_INT8, OID_INT4, OID_INT2}},
+    {"bool", ROW_BOOL, {OID_BOOL}},
+    {"text", ROW_TEXT, {OID_TEXT, OID_VARCHAR}},
+    {"json", ROW_JSON, {OID_JSONB}},
+    {"uuid", ROW_UUID, {OID_UUID}},
+    {"time", ROW_TIME, {OID_TIMESTAMPTZ}},
+    {"no type at all", (enum row_type)99, {0}},
 };
 
 static bool taken(const struct type_case *c, Oid oid)
@@ -237,38 +254,44 @@ struct person {
 	bool alive;
 };
 static const struct row_col person_cols[] = {
-	{"id", ROW_I64, offsetof(struct person, id)},
-	{"name", ROW_TEXT, offsetof(struct person, name)},
-	{"alive", ROW_BOOL, offsetof(struct person, alive)},
+    {"id", ROW_I64, offsetof(struct person, id)},
+    {"name", ROW_TEXT, offsetof(struct person, name)},
+    {"alive", ROW_BOOL, offsetof(struct person, alive)},
 };
-static const struct row_shape person_shape = {person_cols, N_OF(person_cols), sizeof(struct person)};
+static const struct row_shape person_shape = {person_cols, N_OF(person_cols),
+                                              sizeof(struct person)};
 
+/* clang-format off */
 static const struct shape_case {
 	const char *name;
 	struct col cols[4];
 	int count;
 	const char *want; /* the error; NULL: none */
 } shape_cases[] = {
-	{"as it should be", {{"id", OID_INT8, 1}, {"name", OID_TEXT, 1}, {"alive", OID_BOOL, 1}}, 3, NULL},
-	{"a narrower number", {{"id", OID_INT4, 1}, {"name", OID_TEXT, 1}, {"alive", OID_BOOL, 1}}, 3, NULL},
+	{"as it should be", {{"id", OID_INT8, 1}, {"name", OID_TEXT, 1}, {"alive", OID_BOOL, 1}}, 3,
+	 NULL},
+	{"a narrower number", {{"id", OID_INT4, 1}, {"name", OID_TEXT, 1}, {"alive", OID_BOOL, 1}}, 3,
+	 NULL},
 	{"no columns", {{"", 0, 0}}, 0, "a result has 0 columns instead of 3"},
-	{"one too few", {{"id", OID_INT8, 1}, {"name", OID_TEXT, 1}}, 2, "a result has 2 columns instead of 3"},
+	{"one too few", {{"id", OID_INT8, 1}, {"name", OID_TEXT, 1}}, 2,
+	 "a result has 2 columns instead of 3"},
 	{"one too many",
-     {{"id", OID_INT8, 1}, {"name", OID_TEXT, 1}, {"alive", OID_BOOL, 1}, {"x", OID_BOOL, 1}}, 4,
-     "a result has 4 columns instead of 3"},
+	 {{"id", OID_INT8, 1}, {"name", OID_TEXT, 1}, {"alive", OID_BOOL, 1}, {"x", OID_BOOL, 1}}, 4,
+	 "a result has 4 columns instead of 3"},
 	{"another name", {{"id", OID_INT8, 1}, {"label", OID_TEXT, 1}, {"alive", OID_BOOL, 1}}, 3,
-     "column 2 of a result is label (type 25), not name"},
+	 "column 2 of a result is label (type 25), not name"},
 	{"beginning of a name", {{"id", OID_INT8, 1}, {"nam", OID_TEXT, 1}, {"alive", OID_BOOL, 1}}, 3,
-     "column 2 of a result is nam (type 25), not name"},
+	 "column 2 of a result is nam (type 25), not name"},
 	{"name in capitals", {{"ID", OID_INT8, 1}, {"name", OID_TEXT, 1}, {"alive", OID_BOOL, 1}}, 3,
-     "column 1 of a result is ID (type 20), not id"},
+	 "column 1 of a result is ID (type 20), not id"},
 	{"another order", {{"name", OID_TEXT, 1}, {"id", OID_INT8, 1}, {"alive", OID_BOOL, 1}}, 3,
-     "column 1 of a result is name (type 25), not id"},
+	 "column 1 of a result is name (type 25), not id"},
 	{"another type", {{"id", OID_INT8, 1}, {"name", OID_TEXT, 1}, {"alive", OID_INT4, 1}}, 3,
-     "column 3 of a result is alive (type 23), not alive"},
+	 "column 3 of a result is alive (type 23), not alive"},
 	{"text format", {{"id", OID_INT8, 1}, {"name", OID_TEXT, 0}, {"alive", OID_BOOL, 1}}, 3,
-     "column 2 of a result is name (type 25), not name"},
+	 "column 2 of a result is name (type 25), not name"},
 };
+/* clang-format on */
 
 static void test_shapes(void **state)
 {
@@ -341,12 +364,12 @@ static void test_texts_live_as_long_as_the_result(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_values),
-		cmocka_unit_test(test_types),
-		cmocka_unit_test(test_shapes),
-		cmocka_unit_test(test_rows),
-		cmocka_unit_test(test_texts_live_as_long_as_the_result),
-		cmocka_unit_test(test_the_end_of_time),
+	    cmocka_unit_test(test_values),
+	    cmocka_unit_test(test_types),
+	    cmocka_unit_test(test_shapes),
+	    cmocka_unit_test(test_rows),
+	    cmocka_unit_test(test_texts_live_as_long_as_the_result),
+	    cmocka_unit_test(test_the_end_of_time),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

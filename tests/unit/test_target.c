@@ -17,8 +17,14 @@ static const struct uuid team = {{1, 2, 3}};
 
 static struct store_claimed row_of(const char *kind, const char *id, const char *parent)
 {
-	return (struct store_claimed){.id = 7, .lease = 70, .kind = kind, .resource_id = id, .parent_id = parent,
-	                              .team_id = team, .attempts = 3, .traceparent = ""};
+	return (struct store_claimed){.id = 7,
+	                              .lease = 70,
+	                              .kind = kind,
+	                              .resource_id = id,
+	                              .parent_id = parent,
+	                              .team_id = team,
+	                              .attempts = 3,
+	                              .traceparent = ""};
 }
 
 static struct target *new_target(void)
@@ -40,16 +46,16 @@ static const struct new_case {
 	enum target_kind want_kind; /* TARGET_KIND_COUNT: refused */
 	const char *want_trace;
 } new_cases[] = {
-	{"sandbox", "sandbox", "sb-1", NULL, "", TARGET_SANDBOX, ""},
-	{"volume", "volume", "vol-1", NULL, TRACE, TARGET_VOLUME, TRACE},
-	{"snapshot", "snapshot", "snap-1", "vol-1", "", TARGET_SNAPSHOT, ""},
-	{"long ids", "snapshot", LONG_ID LONG_ID, LONG_ID "x", TRACE, TARGET_SNAPSHOT, TRACE},
-	{"one letter each", "snapshot", "s", "v", "", TARGET_SNAPSHOT, ""},
-	{"empty parent", "snapshot", "s", "", "", TARGET_SNAPSHOT, ""},
-	{"trace that is too long", "sandbox", "s", NULL, TRACE "-more", TARGET_SANDBOX, TRACE},
-	{"unknown kind", "sandboxes", "s", NULL, "", TARGET_KIND_COUNT, NULL},
-	{"kind in capitals", "Volume", "s", NULL, "", TARGET_KIND_COUNT, NULL},
-	{"no kind", "", "s", NULL, "", TARGET_KIND_COUNT, NULL},
+    {"sandbox", "sandbox", "sb-1", NULL, "", TARGET_SANDBOX, ""},
+    {"volume", "volume", "vol-1", NULL, TRACE, TARGET_VOLUME, TRACE},
+    {"snapshot", "snapshot", "snap-1", "vol-1", "", TARGET_SNAPSHOT, ""},
+    {"long ids", "snapshot", LONG_ID LONG_ID, LONG_ID "x", TRACE, TARGET_SNAPSHOT, TRACE},
+    {"one letter each", "snapshot", "s", "v", "", TARGET_SNAPSHOT, ""},
+    {"empty parent", "snapshot", "s", "", "", TARGET_SNAPSHOT, ""},
+    {"trace that is too long", "sandbox", "s", NULL, TRACE "-more", TARGET_SANDBOX, TRACE},
+    {"unknown kind", "sandboxes", "s", NULL, "", TARGET_KIND_COUNT, NULL},
+    {"kind in capitals", "Volume", "s", NULL, "", TARGET_KIND_COUNT, NULL},
+    {"no kind", "", "s", NULL, "", TARGET_KIND_COUNT, NULL},
 };
 
 static bool same(const char *a, const char *b)
@@ -101,17 +107,19 @@ static void test_new(void **state)
 
 /* ---- states ---- */
 
-static const char *const state_names[TARGET_STATE_COUNT] = {
-	[TARGET_CLAIMED] = "claimed", [TARGET_READY] = "ready", [TARGET_SENT] = "sent",
-	[TARGET_RESTING] = "resting", [TARGET_DECIDED] = "decided"};
+static const char *const state_names[TARGET_STATE_COUNT] = {[TARGET_CLAIMED] = "claimed",
+                                                            [TARGET_READY] = "ready",
+                                                            [TARGET_SENT] = "sent",
+                                                            [TARGET_RESTING] = "resting",
+                                                            [TARGET_DECIDED] = "decided"};
 
 static const bool edges[TARGET_STATE_COUNT][TARGET_STATE_COUNT] = {
-	/* to:               claimed ready sent resting decided */
-	[TARGET_CLAIMED] = {false, true, false, false, false},
-	[TARGET_READY] = {false, false, true, false, true},
-	[TARGET_SENT] = {false, true, false, true, true},
-	[TARGET_RESTING] = {false, true, false, false, true},
-	[TARGET_DECIDED] = {false, false, false, false, false},
+    /* to:               claimed ready sent resting decided */
+    [TARGET_CLAIMED] = {false, true, false, false, false},
+    [TARGET_READY] = {false, false, true, false, true},
+    [TARGET_SENT] = {false, true, false, true, true},
+    [TARGET_RESTING] = {false, true, false, false, true},
+    [TARGET_DECIDED] = {false, false, false, false, false},
 };
 
 /* True when going there ends the process, as a bug does. */
@@ -159,20 +167,23 @@ static const struct decide_case {
 	const char *want_error;
 	bool want_accepted;
 } decide_cases[] = {
-	{"gone", TARGET_SENT, STEP_CONFIRM, STORE_GONE, 0, 404, NULL, NULL, NULL, true},
-	{"failed", TARGET_SENT, STEP_DELETE, STORE_FAIL, 1000, 500, "http_500", "boom", "boom", false},
-	{"failed, accepted before", TARGET_SENT, STEP_PROBE, STORE_FAIL, 1000, 500, "http_500", "boom", "boom",
-     true},
-	{"later", TARGET_SENT, STEP_DELETE, STORE_LATER, 30000, 409, "conflict", "in use", "in use", false},
-	{"nothing was sent", TARGET_READY, STEP_DELETE, STORE_LATER, 0, -1, NULL, NULL, NULL, false},
-	{"while resting", TARGET_RESTING, STEP_PROBE, STORE_LATER, 0, -1, NULL, NULL, NULL, true},
-	{"no answer", TARGET_SENT, STEP_DELETE, STORE_FAIL, 1, 0, "timeout", "", NULL, false},
-	{"plain ASCII stays", TARGET_SENT, STEP_DELETE, STORE_FAIL, 1, 500, "x", "a z ~ \\ \" ' {}",
+    {"gone", TARGET_SENT, STEP_CONFIRM, STORE_GONE, 0, 404, NULL, NULL, NULL, true},
+    {"failed", TARGET_SENT, STEP_DELETE, STORE_FAIL, 1000, 500, "http_500", "boom", "boom", false},
+    {"failed, accepted before", TARGET_SENT, STEP_PROBE, STORE_FAIL, 1000, 500, "http_500", "boom",
+     "boom", true},
+    {"later", TARGET_SENT, STEP_DELETE, STORE_LATER, 30000, 409, "conflict", "in use", "in use",
+     false},
+    {"nothing was sent", TARGET_READY, STEP_DELETE, STORE_LATER, 0, -1, NULL, NULL, NULL, false},
+    {"while resting", TARGET_RESTING, STEP_PROBE, STORE_LATER, 0, -1, NULL, NULL, NULL, true},
+    {"no answer", TARGET_SENT, STEP_DELETE, STORE_FAIL, 1, 0, "timeout", "", NULL, false},
+    {"plain ASCII stays", TARGET_SENT, STEP_DELETE, STORE_FAIL, 1, 500, "x", "a z ~ \\ \" ' {}",
      "a z ~ \\ \" ' {}", false},
-	{"line ends and tabs", TARGET_SENT, STEP_DELETE, STORE_FAIL, 1, 500, "x", "a\nb\tc\r", "a?b?c?", false},
-	{"controls", TARGET_SENT, STEP_DELETE, STORE_FAIL, 1, 500, "x", "\1\33[1m\37\177", "??[1m??", false},
-	{"UTF-8", TARGET_SENT, STEP_DELETE, STORE_FAIL, 1, 500, "x", "\xc3\xa9", "??", false},
-	{"not UTF-8", TARGET_SENT, STEP_DELETE, STORE_FAIL, 1, 500, "x", "\x80\xff\xc0", "???", false},
+    {"line ends and tabs", TARGET_SENT, STEP_DELETE, STORE_FAIL, 1, 500, "x", "a\nb\tc\r", "a?b?c?",
+     false},
+    {"controls", TARGET_SENT, STEP_DELETE, STORE_FAIL, 1, 500, "x", "\1\33[1m\37\177", "??[1m??",
+     false},
+    {"UTF-8", TARGET_SENT, STEP_DELETE, STORE_FAIL, 1, 500, "x", "\xc3\xa9", "??", false},
+    {"not UTF-8", TARGET_SENT, STEP_DELETE, STORE_FAIL, 1, 500, "x", "\x80\xff\xc0", "???", false},
 };
 
 static void check_outcome(const struct decide_case *c, const struct target *target)
@@ -180,8 +191,9 @@ static void check_outcome(const struct decide_case *c, const struct target *targ
 	const struct store_outcome *o = &target->outcome;
 	assert_int_equal(target->state, TARGET_DECIDED);
 	if (o->id != 7 || o->lease != 70 || o->kind != c->kind || o->wait_ms != c->wait_ms ||
-	    o->status != c->status || !same(o->error_class, c->error_class) || o->accepted != c->want_accepted ||
-	    !same(o->error, c->want_error) || o->error != target->error)
+	    o->status != c->status || !same(o->error_class, c->error_class) ||
+	    o->accepted != c->want_accepted || !same(o->error, c->want_error) ||
+	    o->error != target->error)
 		fail_msg("%s: %s, accepted %d", c->name, o->error ? o->error : "no text", o->accepted);
 }
 
@@ -225,10 +237,10 @@ static void test_every_byte_is_harmless(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_new),
-		cmocka_unit_test(test_every_state_and_state),
-		cmocka_unit_test(test_decide),
-		cmocka_unit_test(test_every_byte_is_harmless),
+	    cmocka_unit_test(test_new),
+	    cmocka_unit_test(test_every_state_and_state),
+	    cmocka_unit_test(test_decide),
+	    cmocka_unit_test(test_every_byte_is_harmless),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -19,43 +19,43 @@ static const struct valid_case {
 	const char *name, *text;
 	bool want;
 } valid_cases[] = {
-	/* W3C Trace Context, sections 3.2.2 to 3.2.4 and 4 */
-	{"the standard's example", "00-" TRACE_ID "-" SPAN_ID "-01", true},
-	{"not sampled", "00-" TRACE_ID "-" SPAN_ID "-00", true},
-	{"flags of the future", "00-" TRACE_ID "-" SPAN_ID "-ff", true},
-	{"trace id of one bit", "00-00000000000000000000000000000001-" SPAN_ID "-01", true},
-	{"span id of one bit", "00-" TRACE_ID "-8000000000000000-01", true},
-	{"trace id all zero", "00-00000000000000000000000000000000-" SPAN_ID "-01", false},
-	{"span id all zero", "00-" TRACE_ID "-0000000000000000-01", false},
-	{"version ff", "ff-" TRACE_ID "-" SPAN_ID "-01", false},
-	{"version ff and more", "ff-" TRACE_ID "-" SPAN_ID "-01-x", false},
-	{"version not hex", "0g-" TRACE_ID "-" SPAN_ID "-01", false},
-	{"version upper case", "CC-" TRACE_ID "-" SPAN_ID "-01", false},
-	{"higher version", "01-" TRACE_ID "-" SPAN_ID "-01", true},
-	{"highest version", "fe-" TRACE_ID "-" SPAN_ID "-01", true},
-	{"higher version with more", "cc-" TRACE_ID "-" SPAN_ID "-01-what-the-future", true},
-	{"higher version with a dash", "cc-" TRACE_ID "-" SPAN_ID "-01-", true},
-	{"higher version with more glued on", "cc-" TRACE_ID "-" SPAN_ID "-01.what", false},
-	{"higher version with a digit more", "cc-" TRACE_ID "-" SPAN_ID "-011", false},
-	{"version 00 with more", "00-" TRACE_ID "-" SPAN_ID "-01-", false},
-	{"version 00 with a space", "00-" TRACE_ID "-" SPAN_ID "-01 ", false},
-	{"upper-case trace id", "00-0AF7651916CD43DD8448EB211C80319C-" SPAN_ID "-01", false},
-	{"upper-case span id", "00-" TRACE_ID "-B7AD6B7169203331-01", false},
-	{"upper-case flags", "00-" TRACE_ID "-" SPAN_ID "-0A", false},
-	{"trace id not hex", "00-0af7651916cd43dd8448eb211c80319g-" SPAN_ID "-01", false},
-	{"span id not hex", "00-" TRACE_ID "-b7ad6b716920333.-01", false},
-	{"flags not hex", "00-" TRACE_ID "-" SPAN_ID "-0x", false},
-	{"no first dash", "00." TRACE_ID "-" SPAN_ID "-01", false},
-	{"no second dash", "00-" TRACE_ID "." SPAN_ID "-01", false},
-	{"no third dash", "00-" TRACE_ID "-" SPAN_ID ".01", false},
-	{"no flags", "00-" TRACE_ID "-" SPAN_ID, false},
-	{"one digit of flags", "00-" TRACE_ID "-" SPAN_ID "-1", false},
-	{"short trace id", "00-af7651916cd43dd8448eb211c80319c-" SPAN_ID "-01", false},
-	{"long trace id", "00-" TRACE_ID "0-" SPAN_ID "-01", false},
-	{"space in front", " 00-" TRACE_ID "-" SPAN_ID "-01", false},
-	{"empty", "", false},
-	{"dashes", "--------------------------------------------------------", false},
-	{"high bytes", "00-" TRACE_ID "-" SPAN_ID "-\xff\xff", false},
+    /* W3C Trace Context, sections 3.2.2 to 3.2.4 and 4 */
+    {"the standard's example", "00-" TRACE_ID "-" SPAN_ID "-01", true},
+    {"not sampled", "00-" TRACE_ID "-" SPAN_ID "-00", true},
+    {"flags of the future", "00-" TRACE_ID "-" SPAN_ID "-ff", true},
+    {"trace id of one bit", "00-00000000000000000000000000000001-" SPAN_ID "-01", true},
+    {"span id of one bit", "00-" TRACE_ID "-8000000000000000-01", true},
+    {"trace id all zero", "00-00000000000000000000000000000000-" SPAN_ID "-01", false},
+    {"span id all zero", "00-" TRACE_ID "-0000000000000000-01", false},
+    {"version ff", "ff-" TRACE_ID "-" SPAN_ID "-01", false},
+    {"version ff and more", "ff-" TRACE_ID "-" SPAN_ID "-01-x", false},
+    {"version not hex", "0g-" TRACE_ID "-" SPAN_ID "-01", false},
+    {"version upper case", "CC-" TRACE_ID "-" SPAN_ID "-01", false},
+    {"higher version", "01-" TRACE_ID "-" SPAN_ID "-01", true},
+    {"highest version", "fe-" TRACE_ID "-" SPAN_ID "-01", true},
+    {"higher version with more", "cc-" TRACE_ID "-" SPAN_ID "-01-what-the-future", true},
+    {"higher version with a dash", "cc-" TRACE_ID "-" SPAN_ID "-01-", true},
+    {"higher version with more glued on", "cc-" TRACE_ID "-" SPAN_ID "-01.what", false},
+    {"higher version with a digit more", "cc-" TRACE_ID "-" SPAN_ID "-011", false},
+    {"version 00 with more", "00-" TRACE_ID "-" SPAN_ID "-01-", false},
+    {"version 00 with a space", "00-" TRACE_ID "-" SPAN_ID "-01 ", false},
+    {"upper-case trace id", "00-0AF7651916CD43DD8448EB211C80319C-" SPAN_ID "-01", false},
+    {"upper-case span id", "00-" TRACE_ID "-B7AD6B7169203331-01", false},
+    {"upper-case flags", "00-" TRACE_ID "-" SPAN_ID "-0A", false},
+    {"trace id not hex", "00-0af7651916cd43dd8448eb211c80319g-" SPAN_ID "-01", false},
+    {"span id not hex", "00-" TRACE_ID "-b7ad6b716920333.-01", false},
+    {"flags not hex", "00-" TRACE_ID "-" SPAN_ID "-0x", false},
+    {"no first dash", "00." TRACE_ID "-" SPAN_ID "-01", false},
+    {"no second dash", "00-" TRACE_ID "." SPAN_ID "-01", false},
+    {"no third dash", "00-" TRACE_ID "-" SPAN_ID ".01", false},
+    {"no flags", "00-" TRACE_ID "-" SPAN_ID, false},
+    {"one digit of flags", "00-" TRACE_ID "-" SPAN_ID "-1", false},
+    {"short trace id", "00-af7651916cd43dd8448eb211c80319c-" SPAN_ID "-01", false},
+    {"long trace id", "00-" TRACE_ID "0-" SPAN_ID "-01", false},
+    {"space in front", " 00-" TRACE_ID "-" SPAN_ID "-01", false},
+    {"empty", "", false},
+    {"dashes", "--------------------------------------------------------", false},
+    {"high bytes", "00-" TRACE_ID "-" SPAN_ID "-\xff\xff", false},
 };
 
 /* In memory of exactly its size, so that a sanitizer sees a read past it. */
@@ -108,14 +108,14 @@ static const struct child_case {
 	const char *name, *parent, *want_flags;
 	bool same_trace;
 } child_cases[] = {
-	{"sampled", "00-" TRACE_ID "-" SPAN_ID "-01", "01", true},
-	{"not sampled", "00-" TRACE_ID "-" SPAN_ID "-00", "00", true},
-	{"higher version", "cc-" TRACE_ID "-" SPAN_ID "-01", "01", true},
-	{"higher version with more", "cc-" TRACE_ID "-" SPAN_ID "-01-what-the-future", "01", true},
-	{"no parent", NULL, "01", false},
-	{"empty parent", "", "01", false},
-	{"bad parent", "00-" TRACE_ID "-" SPAN_ID "-0", "01", false},
-	{"version ff", "ff-" TRACE_ID "-" SPAN_ID "-00", "01", false},
+    {"sampled", "00-" TRACE_ID "-" SPAN_ID "-01", "01", true},
+    {"not sampled", "00-" TRACE_ID "-" SPAN_ID "-00", "00", true},
+    {"higher version", "cc-" TRACE_ID "-" SPAN_ID "-01", "01", true},
+    {"higher version with more", "cc-" TRACE_ID "-" SPAN_ID "-01-what-the-future", "01", true},
+    {"no parent", NULL, "01", false},
+    {"empty parent", "", "01", false},
+    {"bad parent", "00-" TRACE_ID "-" SPAN_ID "-0", "01", false},
+    {"version ff", "ff-" TRACE_ID "-" SPAN_ID "-00", "01", false},
 };
 
 static void test_child(void **state)
@@ -137,10 +137,10 @@ static void test_child(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_valid),
-		cmocka_unit_test(test_every_beginning_is_refused),
-		cmocka_unit_test(test_new),
-		cmocka_unit_test(test_child),
+	    cmocka_unit_test(test_valid),
+	    cmocka_unit_test(test_every_beginning_is_refused),
+	    cmocka_unit_test(test_new),
+	    cmocka_unit_test(test_child),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,362 @@
+"""What the benchmarks share: a stack that always goes down again, load generators, tables, figures."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+os.environ.setdefault("SANDSWEEP_BUILD", str(ROOT / "build"))
+sys.path.insert(0, str(ROOT))
+sys.dont_write_bytecode = True
+
+from tests.support.house import House, Process, metric, metrics_port  # noqa: E402
+from tests.support.sim import Sim  # noqa: E402
+from tests.support.stack import Stack, StackError, wait_until  # noqa: E402
+
+QUERIES = ROOT / "sql" / "queries"
+PGBENCH = "/usr/lib/postgresql/15/bin/pgbench"
+FIGURE = "FIGURE"
+
+# The session options that sql/pg_common.c sets, so that pgbench runs under the same planner.
+SESSION_OPTIONS = (
+    "-c statement_timeout=15000 -c lock_timeout=15000 -c idle_in_transaction_session_timeout=60000 "
+    "-c enable_seqscan=off -c jit=off"
+)
+# Java as on a small production node: both compilers, a heap that does not take the machine.
+JAVA_OPTIONS = "-Xmx512m -XX:+UseSerialGC"
+
+
+# ---- what a benchmark is asked, and what it says ----
+
+
+def arguments(text: str | None, *, rounds: int, seconds: float, **more: int) -> argparse.Namespace:
+    """--rounds and --seconds, and whatever sizes a benchmark has besides."""
+    parser = argparse.ArgumentParser(description=(text or "").strip().splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=rounds, help="alternating rounds of each side (%(default)s)")
+    parser.add_argument("--seconds", type=float, default=seconds, help="length of a measurement (%(default)s)")
+    for name, default in more.items():
+        parser.add_argument(f"--{name.replace('_', '-')}", type=int, default=default, help="%(default)s")
+    return parser.parse_args()
+
+
+def note(text: str) -> None:
+    """Progress: seen on a terminal, no part of the result."""
+    if sys.stderr.isatty():
+        print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
+
+
+def table(title: str, head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Columns as wide as they need; the first one left, the others right."""
+    note("")
+    cells = [[str(cell) for cell in row] for row in [head, *rows]]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(head))]
+    print(f"\n{title}")
+    for at, row in enumerate(cells):
+        print("  " + "  ".join(c.ljust(w) if i == 0 else c.rjust(w) for i, (c, w) in enumerate(zip(row, widths))))
+        if at == 0:
+            print("  " + "  ".join("-" * w for w in widths))
+    sys.stdout.flush()
+
+
+def number(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.2f}"
+
+
+def figure(name: str, value: float, unit: str, target: float | None = None, *, at_most: bool = False) -> None:
+    """The line that bench/all collects."""
+    if target is None:
+        print(f"{FIGURE} {name} {number(value)} {unit} target none, measured", flush=True)
+        return
+    met = value <= target if at_most else value >= target
+    sign = "<=" if at_most else ">="
+    print(f"{FIGURE} {name} {number(value)} {unit} target {sign} {number(target)}, {'met' if met else 'missed'}", flush=True)
+
+
+median = statistics.median
+
+
+def alternate(rounds: int, sides: Mapping[str, Callable[[], float]]) -> dict[str, list[float]]:
+    """Measures every side once in each round, in an order that turns around from round to round."""
+    got: dict[str, list[float]] = {name: [] for name in sides}
+    for i in range(rounds):
+        for name in list(sides) if i % 2 == 0 else reversed(list(sides)):
+            note(f"round {i + 1} of {rounds}: {name}")
+            got[name].append(sides[name]())
+    return got
+
+
+def compare(title: str, unit: str, got: Mapping[str, list[float]], limit: str) -> dict[str, float]:
+    """Prints medians, spreads and the ratio to the side named `limit`. Returns the medians."""
+    medians = {name: median(values) for name, values in got.items()}
+    rows = [
+        (name, number(medians[name]), f"{number(min(values))}..{number(max(values))}", f"{medians[name] / medians[limit]:.2f}", len(values))
+        for name, values in got.items()
+    ]
+    table(title, ("", f"median {unit}", "range", f"of {limit}", "rounds"), rows)
+    return medians
+
+
+def percentile(values: Sequence[float], percent: float) -> float:
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(len(ordered) * percent / 100))]
+
+
+# ---- the deployment that is measured ----
+
+
+class Bench:
+    """A stack with Postgres that really syncs, real Kafka and the simulator, and a house on it."""
+
+    def __init__(self, stack: Stack, house: House, directory: Path) -> None:
+        self.stack, self.house, self.dir = stack, house, directory
+        env = stack.env
+        self.sim = Sim(env["SIM_CONTROL_URL"], env["SIM_URL"], env["SIM_TOKEN"]) if "SIM_URL" in env else None
+
+    # -- Postgres
+
+    def sql(self, *statements: str) -> None:
+        """Each in a transaction of its own; triggers and foreign keys do not fire (a copy of data)."""
+        conn = self.stack.connect()
+        try:
+            with conn.cursor() as cur:
+                cur.execute("SET session_replication_role = replica")
+                for statement in statements:
+                    cur.execute(statement)
+        finally:
+            conn.close()
+
+    def settle(self) -> None:
+        """The state that every measurement begins with: vacuumed, analyzed, nothing dirty."""
+        self.sql(
+            "VACUUM ANALYZE shared_gateway.functions", "VACUUM ANALYZE shared_gateway.functions_revisions",
+            "VACUUM ANALYZE sandsweep.owned_resources", "VACUUM sandsweep.outbox", "CHECKPOINT",
+        )  # fmt: skip
+
+    def pgbench(self, script: str, seconds: float, clients: int, variables: Mapping[str, str]) -> float:
+        """Transactions per second of `script`, prepared, with the session options of our own sessions."""
+        path = self.dir / "pgbench.sql"
+        path.write_text(script)
+        env = self.stack.env
+        done = subprocess.run(
+            [PGBENCH, "-n", "-M", "prepared", "-c", str(clients), "-j", "1", "-T", str(max(1, round(seconds))), "-f", str(path)]
+            + [word for name, value in variables.items() for word in ("-D", f"{name}={value}")],
+            env={**os.environ, **{k: v for k, v in env.items() if k.startswith("PG")}, "PGOPTIONS": SESSION_OPTIONS},
+            capture_output=True, text=True, stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+        found = re.search(r"^tps = ([0-9.]+)", done.stdout, re.M)
+        failed = re.search(r"number of failed transactions: ([0-9]+)", done.stdout)
+        assert done.returncode == 0 and found and failed and failed[1] == "0", done.stdout + done.stderr
+        return float(found[1])
+
+    # -- HTTP
+
+    def wrk(self, url: str, script: str, *, seconds: float, connections: int, threads: int = 1, values: Mapping[str, object] | None = None) -> Wrk:
+        """Runs wrk with a Lua script, which finds `values` as globals."""
+        path = self.dir / "wrk.lua"
+        head = "".join(f"{name} = {value if isinstance(value, (int, float)) else lua_text(str(value))}\n" for name, value in (values or {}).items())
+        path.write_text(head + script + WRK_DONE)
+        done = subprocess.run(
+            ["wrk", "-t", str(threads), "-c", str(connections), "-d", f"{max(1, round(seconds))}s", "--timeout", "10s", "-s", str(path), url],
+            capture_output=True, text=True, stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+        found = re.search(r"^WRK (\d+) (\d+) (\d+) (\d+)$", done.stdout, re.M)
+        assert done.returncode == 0 and found, done.stdout + done.stderr
+        requests, us, errors, broken = (int(word) for word in found.groups())
+        return Wrk(requests, requests / (us / 1e6), errors, broken)
+
+    # -- Kafka
+
+    def worker(self, options: Mapping[str, str]) -> Process:
+        """A worker with the settings of production, but for `options`; not with the short waits of tests."""
+        settings = {"worker.metrics_listen": "127.0.0.1:0", "kafka.group_id": "bench", "kafka.auto.offset.reset": "earliest", **options}
+        flags = [word for key, value in settings.items() for word in ("-o", f"{key}={value}")]
+        process = Process(self.house, "worker", [*flags, "worker"], self.house.environ())
+        self.house.processes.append(process)
+        process.wait_log("worker.started")
+        return process
+
+    def stop(self, process: Process) -> None:
+        process.stop(30)
+        self.house.processes.remove(process)
+
+
+@dataclass
+class Wrk:
+    requests: int
+    per_second: float
+    errors: int  # answered with 400 or more
+    broken: int  # connections and time-outs
+
+
+WRK_DONE = """
+function done(summary, latency, requests)
+  local e = summary.errors
+  print(string.format("WRK %d %d %d %d", summary.requests, summary.duration, e.status, e.connect + e.read + e.write + e.timeout))
+end
+"""
+
+
+def lua_text(text: str) -> str:
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\r", "\\r") + '"'
+
+
+@contextmanager
+def bench(*, kafka: str = "real", sim: bool = True, partitions: int = 4, environ: Mapping[str, str] | None = None) -> Iterator[Bench]:
+    """Everything up, migrated, with topics; and everything down at the end, whatever ended it."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGHUP, _interrupt)
+    settings = {"STACK_BUILD": os.environ["SANDSWEEP_BUILD"], "STACK_FSYNC": "on", "STACK_JAVA_OPTS": JAVA_OPTIONS, **(environ or {})}
+    with ExitStack() as cleanup:
+        directory = Path(cleanup.enter_context(tempfile.TemporaryDirectory(prefix="sandsweep-bench-", dir="/tmp")))
+        directory.chmod(0o755)  # the user postgres must get in
+        stack = Stack(directory / "stack", kafka=kafka, sim=sim, environ=settings)  # type: ignore[arg-type]
+        house = House(stack, directory)
+        cleanup.callback(stack.down)
+        cleanup.callback(house.stop)
+        cleanup.callback(_uninterrupted)
+        note("starting the stack")
+        try:
+            stack.up()
+            house.run("migrate", "up")
+            house.run("-o", f"kafka.partitions={partitions}", "topics", "create")
+            yield Bench(stack, house, directory)
+        except (AssertionError, StackError, subprocess.SubprocessError):
+            for process in house.processes:
+                print(f"--- {process.name}\n{process.log[-3000:]}", file=sys.stderr)
+            raise
+        finally:
+            note("")
+
+
+def _interrupt(signum: int, _frame: Any) -> None:
+    raise KeyboardInterrupt
+
+
+def _uninterrupted() -> None:
+    """A second Ctrl-C must not leave half of the stack running."""
+    for number_ in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number_, signal.SIG_IGN)
+
+
+def run(main: Callable[[], None]) -> None:
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+# ---- functions, sandboxes, events ----
+
+
+def query(name: str, parameters: Sequence[str]) -> str:
+    """The text of sql/queries/NAME.sql without its comments, $1, $2, ... replaced."""
+    text = "\n".join(line.split("--")[0].rstrip() for line in (QUERIES / f"{name}.sql").read_text().splitlines())
+    text = re.sub(r"\$(\d+)", lambda m: parameters[int(m[1]) - 1], text)
+    return text.strip() + ";\n"
+
+
+def uuid_sql(kind: str, number_: str) -> str:
+    """A UUID of the thing with this number: always the same one, scattered like a random one."""
+    return f"md5('{kind}' || {number_})::uuid"
+
+
+def fill_functions(bench_: Bench, functions: int, teams: int, mapped: bool) -> None:
+    """Functions with slugs 1..N, each with one revision; where `mapped`, served by a sandbox in use."""
+    team = f"{uuid_sql('team', f'(n % {teams})')}"
+    bench_.sql(
+        "TRUNCATE shared_gateway.functions, shared_gateway.functions_revisions, shared_gateway.functions_aliases, sandsweep.owned_resources, sandsweep.outbox, sandsweep.audit_log",
+        f"""INSERT INTO shared_gateway.functions (id, team_id, name, slug, domain_label, active_revision_id)
+            SELECT {uuid_sql('function', 'n')}, {team}, 'Function ' || n, n::text, 'label-' || n, {uuid_sql('revision', 'n')}
+            FROM generate_series(1, {functions}) n""",
+        f"""INSERT INTO shared_gateway.functions_revisions (id, function_id, team_id, revision_number, source_sandbox_id,
+                source_service_id, source_template_id, service_snapshot, runtime_sandbox_id, runtime_context_id, runtime_updated_at)
+            SELECT {uuid_sql('revision', 'n')}, {uuid_sql('function', 'n')}, {team}, 1, 'source-' || n, 'web', 'default', '{{}}',
+                   {"'sandbox-' || n, 'context-' || n, now()" if mapped else "NULL, NULL, NULL"}
+            FROM generate_series(1, {functions}) n""",
+    )
+    if mapped:
+        bench_.sql(
+            f"""INSERT INTO sandsweep.owned_resources (kind, resource_id, team_id, function_id, revision_id)
+                SELECT 'sandbox', 'sandbox-' || n, {team}, {uuid_sql('function', 'n')}, {uuid_sql('revision', 'n')}
+                FROM generate_series(1, {functions}) n"""
+        )
+
+
+@dataclass
+class Backlog:
+    """Released sandboxes 0..count-1, spread over functions, those over teams; all by number."""
+
+    count: int
+    functions: int
+    teams: int
+
+    def team_of_function(self, function: int) -> int:
+        return function % self.teams
+
+    def ledger_sql(self) -> str:
+        function = f"(1 + n % {self.functions})"
+        return f"""INSERT INTO sandsweep.owned_resources (kind, resource_id, team_id, function_id, revision_id, state, released_at, release_reason)
+            SELECT 'sandbox', 'sb-' || lpad(n::text, 8, '0'), {uuid_sql('team', f'({function} % {self.teams})')},
+                   {uuid_sql('function', function)}, {uuid_sql('revision', function)}, 'released', now(), 'recycled'
+            FROM generate_series(0, {self.count - 1}) n"""
+
+    def events(self) -> Iterator[tuple[str, str]]:
+        """One event in structured mode for every sandbox: (key, value)."""
+        for n in range(self.count):
+            function = 1 + n % self.functions
+            team = self.team_of_function(function)
+            f, r, t = (uuid_text(kind, i) for kind, i in (("function", function), ("revision", function), ("team", team)))
+            yield f, (
+                f'{{"specversion":"1.0","id":"{uuid_text("event", n)}","source":"/bench","type":"io.sandsweep.runtime.recycled",'
+                f'"datacontenttype":"application/json","data":{{"team_id":"{t}","function_id":"{f}","revision_id":"{r}","sandbox_id":"sb-{n:08d}"}}}}'
+            )
+
+
+_uuids: dict[tuple[str, int], str] = {}
+
+
+def uuid_text(kind: str, n: int) -> str:
+    """What uuid_sql() is in the database."""
+    import hashlib
+    import uuid
+
+    if kind == "event":
+        return str(uuid.UUID(hashlib.md5(f"{kind}{n}".encode()).hexdigest()))
+    return _uuids.setdefault((kind, n), str(uuid.UUID(hashlib.md5(f"{kind}{n}".encode()).hexdigest())))
+
+
+def machine() -> str:
+    """Cores, CPU and the versions of what takes part."""
+
+    def first(*command: str) -> str:
+        done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+        return (done.stdout or done.stderr).splitlines()[0] if done.stdout or done.stderr else "?"
+
+    cpu = next((line.split(":", 1)[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")), "unknown CPU")
+    postgres = first("/usr/lib/postgresql/15/bin/postgres", "--version").split(") ")[-1].split(" (")[0]
+    kafka = re.search(r"<kafka.version>(.*)</kafka.version>", (ROOT / "scripts" / "kafka-pom.xml").read_text())
+    wrk = first("wrk", "-v").split(" ")[1]
+    return (
+        f"{os.cpu_count()} cores of {cpu}, Linux {os.uname().release}, {postgres.replace('postgres ', 'PostgreSQL ')}, "
+        f"Apache Kafka {kafka[1] if kafka else '?'}, wrk {wrk}; load average before: {os.getloadavg()[0]:.1f}"
+    )
+
+
+__all__ = [
+    "Backlog", "Bench", "FIGURE", "House", "Process", "ROOT", "Sim", "Wrk", "alternate", "arguments", "bench", "compare", "figure",
+    "fill_functions", "machine", "median", "metric", "metrics_port", "note", "number", "percentile", "query", "run", "table", "uuid_text",
+    "wait_until", "time",
+]  # fmt: skip

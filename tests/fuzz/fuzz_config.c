@@ -1,0 +1,120 @@
+/* libFuzzer target for config_load and what reads a loaded configuration. The input is the file.
+ * Secrets are only loaded, not read: a file that the input names could be anything. */
+#include <assert.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "base/config.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+struct plain {
+	const char *text, *must;
+	int64_t count, wide;
+	bool on;
+};
+#define ROW(key, type, min, max, def, help)                                 \
+	{                                                                       \
+#key, type, offsetof(struct plain, key), min, max, def, false, help \
+	}
+static const struct config_row plain_rows[] = {
+    ROW(text, CONFIG_STR, 0, 0, "hello", "A text."),
+    ROW(must, CONFIG_STR, 0, 0, NULL, "A text, required."),
+    ROW(count, CONFIG_I64, 1, 100, "7", "A number."),
+    ROW(wide, CONFIG_I64, INT64_MIN, INT64_MAX, "0", "Any number."),
+    ROW(on, CONFIG_BOOL, 0, 0, "no", "A switch."),
+};
+struct open {
+	const char *token, *spare;
+};
+static const struct config_row open_rows[] = {
+    {"token", CONFIG_STR, offsetof(struct open, token), 0, 0, NULL, true, "A secret, required."},
+    {"spare", CONFIG_STR, offsetof(struct open, spare), 0, 0, "", true, "A secret."},
+};
+static const struct config_section plain_section = {"p", "Values of every type.", plain_rows,
+                                                    N_OF(plain_rows), false};
+static const struct config_section open_section = {"o", "Takes other keys as well.", open_rows,
+                                                   N_OF(open_rows), true};
+static const struct config_section *const sections[] = {&plain_section, &open_section};
+
+/* A file in memory, by a name that can be opened. */
+static int write_input(const uint8_t *data, size_t size, char name[32])
+{
+	int fd = memfd_create("input", MFD_CLOEXEC);
+	if (fd < 0)
+		abort();
+	for (size_t at = 0; at < size;) {
+		ssize_t n = write(fd, data + at, size - at);
+		if (n <= 0)
+			abort();
+		at += (size_t)n;
+	}
+	(void)snprintf(name, 32, "/proc/self/fd/%d", fd);
+	return fd;
+}
+
+static void check_error(const struct err *err)
+{
+	assert(err->kind == ERR_REJECT && strcmp(err->code, "config") == 0 && *err->text);
+	assert(!strchr(err->text, '\n'));
+}
+
+static void check_plain(struct config *config)
+{
+	struct plain plain = {0};
+	struct err err = {0};
+	if (config_read(config, &plain_section, &plain, &err) < 0) {
+		check_error(&err); /* nothing but the required text can be missing */
+		assert(strstr(err.text, "p.must is not set"));
+		return;
+	}
+	assert(plain.count >= 1 && plain.count <= 100);
+	assert(plain.text && strlen(plain.text) <= 4096);
+	assert(plain.must && *plain.must);
+}
+
+static void check_key(void *arg, const char *key, const char *value)
+{
+	(void)arg;
+	assert(key && value && strlen(value) <= 4096);
+	assert(strcmp(key, "token") != 0 && strcmp(key, "spare") != 0 &&
+	       strcmp(key, "token_file") != 0);
+}
+
+static void check_dump(const struct config *config)
+{
+	char *text = NULL;
+	size_t size;
+	FILE *out = open_memstream(&text, &size);
+	if (!out)
+		abort();
+	config_dump(config, out);
+	(void)fclose(out);
+	const char *token = strstr(text, "\no.token=");
+	assert(!token || strncmp(token, "\no.token=(secret)\n", 18) == 0 || token[9] == '\n');
+	free(text);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	char name[32];
+	struct err err = {0};
+	int fd = write_input(data, size, name);
+	struct config *config = config_load(name, sections, N_OF(sections), NULL, 0, &err);
+	(void)close(fd);
+	if (!config) {
+		check_error(&err);
+		return 0;
+	}
+	assert(err.kind == ERR_NONE);
+	check_plain(config);
+	config_each(config, "o", check_key, NULL);
+	check_dump(config);
+	config_free(config);
+	return 0;
+}
