@@ -811,9 +811,10 @@ static int parse_listen(const char *text, struct address *ret, struct err *err)
 		return err_set(err, ERR_REJECT, "config", "\"%s\" is not HOST:PORT", text);
 	size_t len = (size_t)(colon - text);
 	bool all = len == 0, bracket = len >= 2 && text[0] == '[' && text[len - 1] == ']';
+	size_t edge = bracket ? 1 : 0;
 	char host[INET6_ADDRSTRLEN] = "";
-	if (len - 2 * bracket < sizeof(host))
-		memcpy(host, text + bracket, len - 2 * bracket);
+	if (len - 2 * edge < sizeof(host))
+		memcpy(host, text + edge, len - 2 * edge);
 	if (!all && bracket != (strchr(host, ':') != NULL))
 		host[0] = '\0';
 	const char *any = have_ipv6() ? "::" : "0.0.0.0";
@@ -872,7 +873,7 @@ static int start(struct http_server *server, int fd)
 	/* Room for a request at our own limits, with one record of 64 bytes per header and query
 	 * argument, and for the headers of its answer; so one just past them is ours to refuse. No
 	 * more than that: libmicrohttpd clears all of it after each request. */
-	size_t pool = limits->header_max_bytes + (FIELDS_MAX + ARGS_MAX) * 64 + 2048;
+	size_t pool = limits->header_max_bytes + (size_t)(FIELDS_MAX + ARGS_MAX) * 64 + 2048;
 	unsigned idle_s = (unsigned)((limits->idle_ms + 999) / 1000);
 	server->daemon = MHD_start_daemon(
 	    MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, on_accept, server, on_access, server,

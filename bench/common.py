@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import os
 import re
 import signal
@@ -11,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -30,10 +32,11 @@ QUERIES = ROOT / "sql" / "queries"
 PGBENCH = "/usr/lib/postgresql/15/bin/pgbench"
 FIGURE = "FIGURE"
 
-# The session options that sql/pg_common.c sets, so that pgbench runs under the same planner.
-SESSION_OPTIONS = (
-    "-c statement_timeout=15000 -c lock_timeout=15000 -c idle_in_transaction_session_timeout=60000 "
-    "-c enable_seqscan=off -c jit=off"
+# The session options that sql/pg_common.c sets, so that pgbench runs under the same planner; where that takes
+# a value from the configuration, this is the default of postgres.query_timeout_ms.
+SESSION_OPTIONS = " ".join(
+    f"-c {name}={'15000' if value.startswith('%') else value}"
+    for name, value in re.findall(r"-c (\w+)=([\w%]+)", (ROOT / "sql" / "pg_common.c").read_text())
 )
 # Java as on a small production node: both compilers, a heap that does not take the machine.
 JAVA_OPTIONS = "-Xmx512m -XX:+UseSerialGC"
@@ -181,7 +184,7 @@ class Bench:
 
     def worker(self, options: Mapping[str, str]) -> Process:
         """A worker with the settings of production, but for `options`; not with the short waits of tests."""
-        settings = {"worker.metrics_listen": "127.0.0.1:0", "kafka.group_id": "bench", "kafka.auto.offset.reset": "earliest", **options}
+        settings = {"worker.metrics_listen": "127.0.0.1:0", "kafka.group_id": "bench", **options}
         flags = [word for key, value in settings.items() for word in ("-o", f"{key}={value}")]
         process = Process(self.house, "worker", [*flags, "worker"], self.house.environ())
         self.house.processes.append(process)
@@ -273,9 +276,13 @@ def uuid_sql(kind: str, number_: str) -> str:
     return f"md5('{kind}' || {number_})::uuid"
 
 
+def team_sql(function: str, functions: int, teams: int) -> str:
+    return uuid_sql("team", f"(({function} - 1) * {teams} / {functions})")
+
+
 def fill_functions(bench_: Bench, functions: int, teams: int, mapped: bool) -> None:
     """Functions with slugs 1..N, each with one revision; where `mapped`, served by a sandbox in use."""
-    team = f"{uuid_sql('team', f'(n % {teams})')}"
+    team = team_sql("n", functions, teams)
     bench_.sql(
         "TRUNCATE shared_gateway.functions, shared_gateway.functions_revisions, shared_gateway.functions_aliases, sandsweep.owned_resources, sandsweep.outbox, sandsweep.audit_log",
         f"""INSERT INTO shared_gateway.functions (id, team_id, name, slug, domain_label, active_revision_id)
@@ -297,45 +304,51 @@ def fill_functions(bench_: Bench, functions: int, teams: int, mapped: bool) -> N
 
 @dataclass
 class Backlog:
-    """Released sandboxes 0..count-1, spread over functions, those over teams; all by number."""
+    """`count` released sandboxes sb-00000000... of functions 1..functions, of teams 0..teams-1, in equal parts."""
 
     count: int
     functions: int
     teams: int
 
-    def team_of_function(self, function: int) -> int:
-        return function % self.teams
+    def __post_init__(self) -> None:
+        self.each = self.count // self.functions
+        assert self.count % self.functions == 0 and self.functions % self.teams == 0
 
-    def ledger_sql(self) -> str:
-        function = f"(1 + n % {self.functions})"
-        return f"""INSERT INTO sandsweep.owned_resources (kind, resource_id, team_id, function_id, revision_id, state, released_at, release_reason)
-            SELECT 'sandbox', 'sb-' || lpad(n::text, 8, '0'), {uuid_sql('team', f'({function} % {self.teams})')},
-                   {uuid_sql('function', function)}, {uuid_sql('revision', function)}, 'released', now(), 'recycled'
-            FROM generate_series(0, {self.count - 1}) n"""
+    def fill(self, bench_: Bench) -> None:
+        """The ledger, the platform and the topic hold all of it; nobody works on it yet."""
+        fill_functions(bench_, self.functions, self.teams, mapped=False)
+        function = f"(1 + n / {self.each})"
+        bench_.sql(
+            f"""INSERT INTO sandsweep.owned_resources (kind, resource_id, team_id, function_id, revision_id, state, released_at, release_reason)
+                SELECT 'sandbox', 'sb-' || lpad(n::text, 8, '0'), {team_sql(function, self.functions, self.teams)},
+                       {uuid_sql('function', function)}, {uuid_sql('revision', function)}, 'released', now(), 'recycled'
+                FROM generate_series(0, {self.count - 1}) n"""
+        )
+        bench_.settle()
+        part = self.count // self.teams
+        for team in range(self.teams):
+            bench_.sim.seed_range(uuid_text("team", team), "sb-", part, start=team * part)
+        bench_.stack.kcat_produce_many("sandsweep.events", self.events())
 
     def events(self) -> Iterator[tuple[str, str]]:
-        """One event in structured mode for every sandbox: (key, value)."""
-        for n in range(self.count):
-            function = 1 + n % self.functions
-            team = self.team_of_function(function)
-            f, r, t = (uuid_text(kind, i) for kind, i in (("function", function), ("revision", function), ("team", team)))
-            yield f, (
-                f'{{"specversion":"1.0","id":"{uuid_text("event", n)}","source":"/bench","type":"io.sandsweep.runtime.recycled",'
-                f'"datacontenttype":"application/json","data":{{"team_id":"{t}","function_id":"{f}","revision_id":"{r}","sandbox_id":"sb-{n:08d}"}}}}'
-            )
-
-
-_uuids: dict[tuple[str, int], str] = {}
+        """One event in structured mode for every sandbox, as (key, value); the functions take turns."""
+        names = [
+            (uuid_text("function", f), uuid_text("revision", f), uuid_text("team", (f - 1) * self.teams // self.functions))
+            for f in range(1, self.functions + 1)
+        ]
+        for i in range(self.each):
+            for at, (function, revision, team) in enumerate(names):
+                n = at * self.each + i
+                yield function, (
+                    f'{{"specversion":"1.0","id":"{uuid_text("event", n)}","source":"/bench","type":"io.sandsweep.runtime.recycled",'
+                    f'"datacontenttype":"application/json","data":{{"team_id":"{team}","function_id":"{function}",'
+                    f'"revision_id":"{revision}","sandbox_id":"sb-{n:08d}"}}}}'
+                )
 
 
 def uuid_text(kind: str, n: int) -> str:
     """What uuid_sql() is in the database."""
-    import hashlib
-    import uuid
-
-    if kind == "event":
-        return str(uuid.UUID(hashlib.md5(f"{kind}{n}".encode()).hexdigest()))
-    return _uuids.setdefault((kind, n), str(uuid.UUID(hashlib.md5(f"{kind}{n}".encode()).hexdigest())))
+    return str(uuid.UUID(hashlib.md5(f"{kind}{n}".encode()).hexdigest()))
 
 
 def machine() -> str:

@@ -93,11 +93,11 @@ void letters_forget(struct letters *letters, const rd_kafka_message_t *message)
 
 void letters_done(struct letters *letters)
 {
-	while (letters->first) {
-		struct letter *letter = letters->first;
-		unlink_letter(letter);
+	for (struct letter *letter = letters->first, *next; letter; letter = next) {
+		next = letter->next;
 		free(letter);
 	}
+	letters->first = NULL;
 }
 
 /* The texts of our own fields, which live as long as the call that sends them. */
@@ -135,7 +135,7 @@ static void on_sent(void *arg, const struct err *err);
 static int send_letter(struct letter *letter, struct err *err)
 {
 	rd_kafka_message_t *message = letter->message;
-	struct own_text text;
+	struct own_text text = {0};
 	size_t foreign = letter->shape == SHAPE_BARE ? 0 : consumer_fields(message, NULL, 0);
 	struct event_field *fields = calloc(foreign + OWN_FIELDS, sizeof(*fields));
 	if (!fields)

@@ -1,6 +1,7 @@
 #include "joining.h"
 
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 enum { JOIN_GROUP = 11, SYNC_GROUP = 14 }; /* API keys of the Kafka protocol */
@@ -40,12 +41,15 @@ static rd_kafka_resp_err_t on_response(rd_kafka_t *client, int fd, const char *b
 static rd_kafka_resp_err_t on_new(rd_kafka_t *client, const rd_kafka_conf_t *conf, void *arg,
                                   char *text, size_t size)
 {
-	(void)conf, (void)text, (void)size;
+	static const char name[] = "sandsweep";
+	(void)conf;
 	rd_kafka_resp_err_t code =
-	    rd_kafka_interceptor_add_on_request_sent(client, "sandsweep", on_request, arg);
-	return code ? code
-	            : rd_kafka_interceptor_add_on_response_received(client, "sandsweep", on_response,
-	                                                            arg);
+	    rd_kafka_interceptor_add_on_request_sent(client, name, on_request, arg);
+	if (!code)
+		code = rd_kafka_interceptor_add_on_response_received(client, name, on_response, arg);
+	if (code)
+		(void)snprintf(text, size, "%s", rd_kafka_err2str(code));
+	return code;
 }
 
 struct joining *joining_new(rd_kafka_conf_t *conf, struct err *err)

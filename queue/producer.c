@@ -194,9 +194,8 @@ void producer_free(struct producer *producer, int64_t wait_ms)
 		rd_kafka_queue_destroy(producer->queue);
 	/* What is still queued goes with the client; its reports find nobody. */
 	(void)client_destroy(producer->client, wait_ms);
-	while (producer->sendings) {
-		struct sending *sending = producer->sendings;
-		unlink_sending(sending);
+	for (struct sending *sending = producer->sendings, *next; sending; sending = next) {
+		next = sending->next;
 		free(sending);
 	}
 	free(producer);

@@ -170,7 +170,7 @@ static int create_missing(const struct work *work, struct err *err)
 /* Brokers learn of a new topic one after the other; whoever starts next should find it. */
 static int settle(struct work *work, struct err *err)
 {
-	static const struct timespec pause = {.tv_nsec = SETTLE_MS * 1000000};
+	static const struct timespec pause = {.tv_nsec = SETTLE_MS * 1000000L};
 	for (;;) {
 		if (look(work, err) < 0)
 			return -1;

@@ -154,12 +154,10 @@ static void go_on(struct executor *ex, struct target *target, const struct verdi
 	if (verdict->step != target->step)
 		target->probes = 0;
 	target->step = verdict->step;
-	if (verdict->step == STEP_DELETE)
-		target->probing_since_us = 0;
-	else if (!target->probing_since_us)
+	if (!target->probing_since_us)
 		target->probing_since_us = now_us;
 	int64_t wait_us = ms_to_us(wait_of(ex, target, verdict->wait));
-	if (verdict->step == STEP_PROBE &&
+	if (verdict->step != STEP_CONFIRM &&
 	    now_us - target->probing_since_us > ms_to_us(ex->config->still_there_ms)) {
 		target->step = STEP_DELETE;
 		target_decide(target, STORE_FAIL, backoff_full_jitter_ms(&ex->backoff, target->attempts), 200,
@@ -203,8 +201,10 @@ static void on_answer(void *arg, const struct platform_answer *answer)
 	target->call = NULL;
 	int in_flight = ex->in_flight--;
 	fair_back(&ex->fair, target);
-	limiter_on_answer(&ex->limiter, verdict.overload ? LIMITER_OVERLOAD : LIMITER_OK, answer->latency_us,
-	                  in_flight, loop_now_us(ex->loop));
+	/* A refused connection is quick, and tells nothing of how much the platform takes. */
+	if (verdict.overload || !verdict.platform_fault)
+		limiter_on_answer(&ex->limiter, verdict.overload ? LIMITER_OVERLOAD : LIMITER_OK,
+		                  answer->latency_us, in_flight, loop_now_us(ex->loop));
 	breaker_report(&ex->breaker, verdict.platform_fault, loop_now_us(ex->loop));
 	if (verdict.kind == VERDICT_NEXT)
 		go_on(ex, target, &verdict);
@@ -235,13 +235,21 @@ static int send_target(struct executor *ex, struct target *target)
 	};
 	killpoint("executor.before_send");
 	target->call = platform_send(ex->opts.platform, &request, &err);
-	if (!target->call) {
-		fair_back(&ex->fair, target);
+	if (target->call) {
+		target_set_state(target, TARGET_SENT);
+		ex->in_flight++;
+		return 0;
+	}
+	fair_back(&ex->fair, target);
+	breaker_forget(&ex->breaker);
+	if (err.kind != ERR_REJECT) { /* no memory for it now */
 		fair_push(&ex->fair, target);
 		return -1;
 	}
-	target_set_state(target, TARGET_SENT);
-	ex->in_flight++;
+	/* An id that no path can carry: this row will never be sent. */
+	target_decide(target, STORE_FAIL, backoff_full_jitter_ms(&ex->backoff, target->attempts), -1,
+	              "bad_id", err.text);
+	record_put(ex->record, target);
 	return 0;
 }
 
@@ -265,7 +273,6 @@ static void pump(struct executor *ex)
 			break;
 		}
 		if (send_target(ex, target) < 0) {
-			breaker_forget(&ex->breaker);
 			loop_timer_set(ex->loop, &ex->pump_timer, 100000);
 			break;
 		}

@@ -24,7 +24,8 @@ enum limiter_sign { LIMITER_OK, LIMITER_OVERLOAD };
 
 void limiter_init(struct limiter *limiter, const struct limiter_policy *policy);
 /* A call ended. `in_flight` is how many were out including it: the limit only grows while it is
- * really used (at least half). */
+ * really used (at least half). A call that failed for another reason than load is not reported at
+ * all: a refused connection is fast, and every good call after it would look slow. */
 void limiter_on_answer(struct limiter *limiter, enum limiter_sign sign, int64_t latency_us,
                        int in_flight, int64_t now_us);
 int limiter_limit(const struct limiter *limiter); /* >= 1 */

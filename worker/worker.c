@@ -273,6 +273,10 @@ static int check_settings(const struct worker_settings *s, struct err *err)
 		return err_set(err, ERR_REJECT, "config",
 		               "worker.held_max (%lld) must be at least worker.claim_batch (%lld)",
 		               (long long)s->worker.held_max, (long long)s->worker.claim_batch);
+	if (s->platform.connections_max < s->worker.in_flight_max)
+		return err_set(err, ERR_REJECT, "config",
+		               "platform.connections_max (%lld) must be at least worker.in_flight_max (%lld)",
+		               (long long)s->platform.connections_max, (long long)s->worker.in_flight_max);
 	return 0;
 }
 

@@ -28,6 +28,7 @@ static const struct set_case {
     {"empty", "word", "", "word", ""},
     {"line end within", "word", "one\ntwo", "word", "one two"},
     {"line end behind", "word", "one\n", "word", "one"},
+    {"spaces and line ends behind", "word", "one \n \n", "word", "one"},
     {"only line ends", "word", "\n\n\n", "word", ""},
     {"tab and carriage return", "word", "a\tb\rc", "word", "a b c"},
     {"escape", "word", "a\033[1mb", "word", "a [1mb"},

@@ -426,7 +426,7 @@ static void test_size(void **state)
 		char *value = malloc(len);
 		assert_non_null(value);
 		memset(value, ' ', len);
-		memcpy(value, FUNCTION_DATA, strlen(FUNCTION_DATA));
+		memcpy(value, FUNCTION_DATA, sizeof(FUNCTION_DATA) - 1);
 		box.message.value = value;
 		box.message.value_len = len;
 		check("size", &box.message, extra ? "too_large" : "");

@@ -77,7 +77,7 @@ static const char *or_none(const char *text)
 static void echo(struct http_req *req)
 {
 	struct buf out;
-	buf_init(&out, BODY_MAX * 2);
+	buf_init(&out, (size_t)BODY_MAX * 2);
 	size_t len;
 	const char *body = http_req_body(req, &len);
 	(void)buf_printf(&out, "%s %s %s a=%s b=%s x=%s body=", http_req_peer(req),
@@ -717,7 +717,7 @@ static void send_head(struct client *c, size_t size)
 	char head[HEADER_MAX * 4];
 	int len = snprintf(head, sizeof(head), LINE "Host: a\r\nX-Test: ");
 	memset(head + len, 'x', size - (size_t)len - 4);
-	memcpy(head + size - 4, "\r\n\r\n", 4);
+	memcpy(head + size - 4, "\r\n\r\n", 5);
 	(void)client_send(c, head, size);
 }
 
@@ -826,13 +826,13 @@ static void test_body_bytes(void **state)
 {
 	static const struct {
 		const char *path;
-		bool chunked;
 		size_t len;
 		int status;
+		bool chunked;
 	} cases[] = {
-	    {"/x", false, BODY_MAX, 200}, {"/x", false, BODY_MAX + 1, 413},
-	    {"/x", true, BODY_MAX, 200},  {"/x", true, BODY_MAX + 1, 413},
-	    {"/nobody", false, 0, 200},   {"/nobody", false, 1, 413},
+	    {"/x", BODY_MAX, 200, false}, {"/x", BODY_MAX + 1, 413, false},
+	    {"/x", BODY_MAX, 200, true},  {"/x", BODY_MAX + 1, 413, true},
+	    {"/nobody", 0, 200, false},   {"/nobody", 1, 413, false},
 	};
 	struct rig *rig = *state;
 	for (size_t i = 0; i < N_OF(cases); i++) {
@@ -1024,7 +1024,7 @@ static void test_slow_second_request(void **state)
 	struct rig *rig = *state;
 	struct client *c = client_new(rig);
 	expect_alive(c);
-	pass(rig, REQUEST_MS * 5);
+	pass(rig, REQUEST_MS * 5L);
 	client_say(c, "GET");
 	pass(rig, REQUEST_MS / 2);
 	assert_false(client_over(c));
@@ -1091,7 +1091,7 @@ static void test_stalled_connection_does_not_spin(void **state)
 		round_once(rig, 2000);
 	assert_true(clock_system()->mono_us(NULL) - start > 20000);
 	expect_alive(other);
-	pass(rig, REQUEST_MS * 2);
+	pass(rig, REQUEST_MS * 2L);
 	until_over(c);
 	client_free(c);
 	client_free(other);

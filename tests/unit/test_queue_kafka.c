@@ -333,6 +333,11 @@ static bool all_seen(int count)
 	return seen_count(count, 1) == PARTITIONS * count;
 }
 
+static int64_t messages(int per_partition)
+{
+	return (int64_t)PARTITIONS * per_partition;
+}
+
 /* What the group has committed, all partitions together. */
 static int64_t committed(void)
 {
@@ -597,7 +602,7 @@ static void test_consume_and_restart(void **state)
 	assert_false(node.gaps);
 	assert_true(node.batches >= 12);
 	node_stop(&node); /* commits what is done */
-	assert_int_equal(committed(), PARTITIONS * 300);
+	assert_int_equal(committed(), messages(300));
 	assert_true(value_of("sandsweep_offset_commits_total") > 0);
 	fill(1);
 	node_start(&node);
@@ -646,7 +651,7 @@ static void test_retry(void **state)
 	assert_false(node.gaps);
 	assert_int_equal(seen_count(100, 2), 0);
 	node_stop(&node);
-	assert_int_equal(committed(), PARTITIONS * 100);
+	assert_int_equal(committed(), messages(100));
 }
 
 /* A batch that is out for longer than the group allows between two polls. The partitions that were
@@ -672,7 +677,7 @@ static void test_slow_batch(void **state)
 	assert_false(node.gaps);
 	assert_int_equal(seen_count(100, 2), 0); /* the membership was never lost */
 	node_stop(&node);
-	assert_int_equal(committed(), PARTITIONS * 100);
+	assert_int_equal(committed(), messages(100));
 }
 
 static void test_idle_then_one(void **state)
@@ -700,7 +705,7 @@ static void test_lag(void **state)
 	fill(100);
 	WAIT_FOR(node.items, 5000);
 	/* as the broker last said: all of them once every partition was fetched from */
-	WAIT_FOR(consumer_lag(node.consumer) == PARTITIONS * 100 - node.count, 5000);
+	WAIT_FOR(consumer_lag(node.consumer) == messages(100) - node.count, 5000);
 	node.mode = DO;
 	finish(&node, node.items, node.count);
 	WAIT_FOR(all_seen(100), 20000);
@@ -720,7 +725,7 @@ static void test_commit_fails(void **state)
 	fill(10);
 	WAIT_FOR(all_seen(10), 20000);
 	WAIT_FOR(value_of("sandsweep_offset_commit_failures_total") == 2, 10000);
-	WAIT_FOR(committed() == PARTITIONS * 10, 10000); /* asked for again, without a new batch */
+	WAIT_FOR(committed() == messages(10), 10000); /* asked for again, without a new batch */
 	assert_int_equal(seen_count(10, 2), 0);
 	node_stop(&node);
 }
@@ -943,7 +948,7 @@ static void test_rebalance(void **state)
 	finish(&a, a.items, a.count); /* commits only what is still a's */
 	a.mode = DO;
 	WAIT_FOR(all_seen(50), 20000);
-	WAIT_FOR(committed() == PARTITIONS * 50, 10000);
+	WAIT_FOR(committed() == messages(50), 10000);
 
 	a.mode = KEEP;
 	fill(10);
@@ -974,7 +979,7 @@ static void test_rebalance(void **state)
 	finish(&a, a.items, a.count);
 	WAIT_FOR(all_seen(80), 20000);
 	assert_int_equal(seen_once(70, 80), PARTITIONS * 10);
-	WAIT_FOR(committed() == PARTITIONS * 80, 10000);
+	WAIT_FOR(committed() == messages(80), 10000);
 	assert_true(value_of("sandsweep_offset_commit_failures_total") == 0);
 	node_stop(&a);
 	node_stop(&b);

@@ -13,7 +13,8 @@
 #include "queue/idset.h"
 #include "queue/relay.h"
 
-enum { ROWS_MAX = 20000, POLL_MS = 1000 };
+enum { ROWS_MAX = 20000 };
+static const int64_t poll_us = 1000000;
 
 /* ---- the clock ---- */
 
@@ -218,7 +219,7 @@ static int setup(void **state)
 	fetch_fails = delete_fails = fetch.out = false;
 	loop = loop_new(&fake_clock, &err);
 	metrics = metrics_new(&err);
-	relay = relay_new(loop, NULL, &source, POLL_MS, metrics, &err);
+	relay = relay_new(loop, NULL, &source, poll_us / 1000, metrics, &err);
 	return loop && metrics && relay ? 0 : -1;
 }
 
@@ -293,7 +294,7 @@ static void test_nothing_before_active(void **state)
 	insert_range(1, 3);
 	relay_wake(relay);
 	run(true);
-	pass(10 * POLL_MS * 1000);
+	pass(10 * poll_us);
 	assert_int_equal(fetches, 0);
 	assert_true(relay_idle(relay));
 }
@@ -377,7 +378,7 @@ static void test_poll(void **state)
 	insert(7); /* and no wake */
 	run(true);
 	assert_int_equal(sent_total, 0);
-	pass(POLL_MS * 1000);
+	pass(poll_us);
 	run(true);
 	assert_int_equal(sent_total, 1);
 }
@@ -412,7 +413,7 @@ static void test_late_lower_id_under_load(void **state)
 	assert_int_equal(times_sent[2000], 1);
 	assert_int_equal(times_sent[50], 0);
 	assert_int_equal(rows_read, before + 1);
-	pass(POLL_MS * 1000);
+	pass(poll_us);
 	run(false);
 	assert_int_equal(times_sent[50], 1);
 	assert_int_equal(sent_total, 602);
@@ -511,7 +512,7 @@ static void test_refused_row(void **state)
 	assert_true(relay_idle(relay)); /* it does not hold up a stop either */
 	assert_true(value_of("sandsweep_outbox_refused") == 1);
 	for (int i = 0; i < 50; i++) {
-		pass(POLL_MS * 1000);
+		pass(poll_us);
 		run(true);
 	}
 	assert_int_equal(times_sent[2], 1);
@@ -520,13 +521,13 @@ static void test_refused_row(void **state)
 	run(true);
 	assert_int_equal(times_sent[6], 1);
 	for (int i = 0; i < 11; i++) {
-		pass(POLL_MS * 1000);
+		pass(poll_us);
 		run(true);
 	}
 	assert_int_equal(times_sent[2], 2); /* after a minute */
 	poison_id = 0;
 	for (int i = 0; i < 121; i++) {
-		pass(POLL_MS * 1000);
+		pass(poll_us);
 		run(true);
 	}
 	assert_int_equal(row_count, 0);
@@ -543,7 +544,7 @@ static void test_refused_row_deleted_by_hand(void **state)
 	run(true);
 	assert_true(value_of("sandsweep_outbox_refused") == 1);
 	erase(2);
-	pass(POLL_MS * 1000);
+	pass(poll_us);
 	run(true);
 	assert_true(value_of("sandsweep_outbox_refused") == 0);
 }
@@ -622,7 +623,7 @@ static void test_office_lost_in_flight(void **state)
 	insert(4);
 	relay_wake(relay);
 	run(false);
-	pass(10 * POLL_MS * 1000);
+	pass(10 * poll_us);
 	run(false);
 	assert_int_equal(fetches, before);
 	report(3, ERR_NONE); /* still confirmed, so still deleted */
