@@ -24,6 +24,34 @@ static bool too_deep(const char *text, size_t len)
 	return false;
 }
 
+/* jansson does not always notice that an allocation of its own failed: it may report a syntax error, or
+ * leave a byte out of a string. So its allocations are watched while it works. (One thread; the
+ * state lasts for one call.) */
+static json_malloc_t watched_malloc;
+static json_free_t watched_free;
+static bool starved;
+
+static void *noting_malloc(size_t size)
+{
+	void *memory = watched_malloc(size);
+	starved |= !memory;
+	return memory;
+}
+
+static void watch_memory(void)
+{
+	starved = false;
+	json_get_alloc_funcs(&watched_malloc, &watched_free);
+	json_set_alloc_funcs(noting_malloc, watched_free);
+}
+
+/* True when every allocation since watch_memory() was served. */
+static bool memory_sufficed(void)
+{
+	json_set_alloc_funcs(watched_malloc, watched_free);
+	return !starved;
+}
+
 json_t *json_parse(const char *text, size_t len, struct err *err)
 {
 	if (too_deep(text, len)) {
@@ -31,17 +59,18 @@ json_t *json_parse(const char *text, size_t len, struct err *err)
 		              JSON_DEPTH_MAX);
 		return NULL;
 	}
-	json_error_t at;
+	json_error_t at = {0};
+	watch_memory();
 	json_t *json = json_loadb(text, len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &at);
-	if (json)
-		return json;
-	/* jansson that failed to allocate its first buffer has not even said so. */
-	if (!*at.text || json_error_code(&at) == json_error_out_of_memory)
+	if (!memory_sufficed()) {
+		json_decref(json);
 		(void)err_oom(err);
-	else
+		return NULL;
+	}
+	if (!json)
 		(void)err_set(err, ERR_REJECT, "bad_json", "%s at line %d, column %d", at.text, at.line,
 		              at.column);
-	return NULL;
+	return json;
 }
 
 void json_drop(json_t **json)
@@ -136,5 +165,10 @@ int json_decode(json_t *object, const struct json_field *fields, size_t field_co
 
 char *json_text(const json_t *json)
 {
-	return json_dumps(json, JSON_COMPACT | JSON_ENCODE_ANY);
+	watch_memory();
+	char *text = json_dumps(json, JSON_COMPACT | JSON_ENCODE_ANY);
+	if (memory_sufficed())
+		return text;
+	watched_free(text);
+	return NULL;
 }
