@@ -15,12 +15,14 @@ enum { VALUE_MAX = 4096, ENTRIES_MAX = 1024, SECRET_FILE_MAX = 8192 };
 struct entry {
 	char *section, *key, *value;
 	bool secret;
+	int order; /* of being set: the larger came later */
 };
 struct config {
 	const struct config_section *const *sections;
 	size_t section_count;
 	struct entry *entries;
 	size_t entry_count;
+	int sets;
 };
 
 static const struct config_section *find_section(const struct config *config, const char *name)
@@ -91,6 +93,15 @@ static int convert(const struct config_section *section, const struct config_row
 	return 0;
 }
 
+static void entry_free(struct entry *entry)
+{
+	if (entry->value && entry->secret)
+		explicit_bzero(entry->value, strlen(entry->value));
+	free(entry->section);
+	free(entry->key);
+	free(entry->value);
+}
+
 static int store(struct config *config, const char *section, const char *key, const char *value,
                  bool secret, struct err *err)
 {
@@ -101,15 +112,20 @@ static int store(struct config *config, const char *section, const char *key, co
 	if (entry) {
 		free(entry->value);
 		entry->value = copy;
+		entry->order = ++config->sets;
 		return 0;
 	}
 	if (config->entry_count == ENTRIES_MAX) {
 		free(copy);
 		return err_set(err, ERR_REJECT, "config", "more than %d settings", ENTRIES_MAX);
 	}
-	entry = &config->entries[config->entry_count++];
-	*entry = (struct entry){strdup(section), strdup(key), copy, secret};
-	return entry->section && entry->key ? 0 : err_oom(err);
+	struct entry fresh = {strdup(section), strdup(key), copy, secret, ++config->sets};
+	if (!fresh.section || !fresh.key) {
+		entry_free(&fresh);
+		return err_oom(err);
+	}
+	config->entries[config->entry_count++] = fresh;
+	return 0;
 }
 
 /* The single way in for file, environment and command line. */
@@ -143,11 +159,23 @@ struct source {
 	const char *path;
 	int line;
 	struct err first; /* the first thing that was wrong, with its place */
+	int first_line;
 };
 
-static void complain(struct source *source, const char *text)
+static void complain(struct source *source, int line, const char *text)
 {
-	(void)err_set(&source->first, ERR_REJECT, "config", "%s:%d: %s", source->path, source->line, text);
+	if (source->first.kind != ERR_NONE && source->first_line <= line)
+		return;
+	source->first = (struct err){0};
+	source->first_line = line;
+	(void)err_set(&source->first, ERR_REJECT, "config", "%s:%d: %s", source->path, line, text);
+}
+
+/* An indented line would be more of the value above it for inih; here it is a line like others. */
+static void cut_indent(char *text)
+{
+	size_t indent = strspn(text, " \t");
+	memmove(text, text + indent, strlen(text + indent) + 1);
 }
 
 static char *read_line(char *text, int size, void *stream)
@@ -157,7 +185,8 @@ static char *read_line(char *text, int size, void *stream)
 		return NULL;
 	source->line++;
 	if (!strchr(text, '\n') && !feof(source->file))
-		complain(source, "this line is too long");
+		complain(source, source->line, "this line is too long");
+	cut_indent(text);
 	return text;
 }
 
@@ -165,8 +194,12 @@ static int on_ini(void *user, const char *section, const char *name, const char 
 {
 	struct source *source = user;
 	struct err err = {0};
-	if (set(source->config, section, name, value ? value : "", &err) < 0)
-		complain(source, err.text);
+	if (set(source->config, section, name, value ? value : "", &err) == 0)
+		return 1;
+	if (err.kind == ERR_REJECT)
+		complain(source, source->line, err.text);
+	else
+		(void)err_set(&source->first, err.kind, err.code, "%s", err.text);
 	return 1;
 }
 
@@ -177,11 +210,11 @@ static int load_file(struct config *config, const char *path, struct err *err)
 		return err_set(err, ERR_REJECT, "config", "cannot read %s: %s", path, strerror(errno));
 	/* The stream and the user of ini_parse_stream are one and the same here. */
 	int bad_line = ini_parse_stream(read_line, &source, on_ini, &source);
+	if (ferror(source.file))
+		(void)err_set(&source.first, ERR_REJECT, "config", "cannot read %s: %s", path, strerror(errno));
 	(void)fclose(source.file);
-	if (bad_line != 0) {
-		source.line = bad_line > 0 ? bad_line : source.line;
-		complain(&source, "this line is neither [section] nor key = value");
-	}
+	if (bad_line > 0) /* inih tells of it at the end, whatever else was wrong further down */
+		complain(&source, bad_line, "this line is neither [section] nor key = value");
 	if (source.first.kind == ERR_NONE)
 		return 0;
 	return err_set(err, source.first.kind, source.first.code, "%s", source.first.text);
@@ -257,14 +290,8 @@ void config_free(struct config *config)
 {
 	if (!config)
 		return;
-	for (size_t i = 0; i < config->entry_count; i++) {
-		struct entry *entry = &config->entries[i];
-		if (entry->value && entry->secret)
-			explicit_bzero(entry->value, strlen(entry->value));
-		free(entry->section);
-		free(entry->key);
-		free(entry->value);
-	}
+	for (size_t i = 0; i < config->entry_count; i++)
+		entry_free(&config->entries[i]);
 	free(config->entries);
 	free(config);
 }
@@ -286,7 +313,11 @@ static int read_secret(struct config *config, const struct config_section *secti
 		return err_set(err, ERR_REJECT, "config", "cannot read %s, which %s.%s_file names: %s",
 		               path, section->name, row->key, strerror(errno));
 	size_t len = fread(text, 1, sizeof(text) - 1, file);
+	int failed = ferror(file) ? errno : 0;
 	(void)fclose(file);
+	if (failed)
+		return err_set(err, ERR_REJECT, "config", "cannot read %s, which %s.%s_file names: %s", path,
+		               section->name, row->key, strerror(failed));
 	while (len > 0 && isspace((unsigned char)text[len - 1]))
 		len--;
 	text[len] = '\0';
@@ -295,16 +326,23 @@ static int read_secret(struct config *config, const struct config_section *secti
 	return rc;
 }
 
+/* The secret's file, when it was named after the secret itself was set (or alone). */
+static const struct entry *secret_file(const struct config *config, const struct config_section *section,
+                                       const struct config_row *row)
+{
+	char key[96];
+	(void)snprintf(key, sizeof(key), "%s_file", row->key);
+	const struct entry *value = find_entry(config, section->name, row->key);
+	const struct entry *file = find_entry(config, section->name, key);
+	return file && *file->value && (!value || value->order < file->order) ? file : NULL;
+}
+
 static int read_row(struct config *config, const struct config_section *section,
                     const struct config_row *row, void *ret, struct err *err)
 {
-	if (row->secret) {
-		char key[96];
-		(void)snprintf(key, sizeof(key), "%s_file", row->key);
-		const struct entry *file = find_entry(config, section->name, key);
-		if (file && *file->value && read_secret(config, section, row, file->value, err) < 0)
-			return -1;
-	}
+	const struct entry *file = row->secret ? secret_file(config, section, row) : NULL;
+	if (file && read_secret(config, section, row, file->value, err) < 0)
+		return -1;
 	const struct entry *entry = find_entry(config, section->name, row->key);
 	const char *text = entry ? entry->value : row->def;
 	if (!text || (!row->def && !*text))
@@ -408,11 +446,34 @@ void config_write_mdoc(FILE *out, const struct config_section *const *sections,
 	}
 }
 
-void config_dump(const struct config *config, FILE *out)
+static void dump_entry(FILE *out, const struct entry *entry)
 {
+	(void)fprintf(out, "%s.%s=%s\n", entry->section, entry->key,
+	              entry->secret ? "(secret)" : entry->value);
+}
+
+static void dump_section(FILE *out, const struct config *config, const struct config_section *section)
+{
+	bool file;
+	for (size_t i = 0; i < section->row_count; i++) {
+		const struct config_row *row = &section->rows[i];
+		const struct entry *entry = find_entry(config, section->name, row->key);
+		if (entry)
+			dump_entry(out, entry);
+		else if (row->def)
+			(void)fprintf(out, "%s.%s=%s\n", section->name, row->key, row->secret ? "(secret)" : row->def);
+	}
+	/* What is no row's own value: open keys, and the files of secrets. */
 	for (size_t i = 0; i < config->entry_count; i++) {
 		const struct entry *entry = &config->entries[i];
-		(void)fprintf(out, "%s.%s=%s\n", entry->section, entry->key,
-		              entry->secret ? "(secret)" : entry->value);
+		if (strcmp(entry->section, section->name) == 0 &&
+		    (!find_row(section, entry->key, &file) || file))
+			dump_entry(out, entry);
 	}
+}
+
+void config_dump(const struct config *config, FILE *out)
+{
+	for (size_t i = 0; i < config->section_count; i++)
+		dump_section(out, config, config->sections[i]);
 }

@@ -34,7 +34,7 @@ enum err_kind pg_sqlstate_kind(const char *sqlstate)
 	    {"57", ERR_RETRY},     /* cancelled, shutting down, starting up */
 	    {"58", ERR_RETRY},     /* I/O */
 	    {"25006", ERR_RETRY},  /* read only: a standby before its promotion */
-	    {"25P", ERR_RETRY},    /* the server ended a transaction that had idled or failed */
+	    {"25P03", ERR_RETRY},  /* the server ended a transaction that had idled */
 	    {"22", ERR_REJECT},    /* data */
 	    {"23", ERR_REJECT},    /* constraint */
 	    {"SW", ERR_REJECT},    /* our own triggers */
