@@ -69,21 +69,23 @@ int pg_result_err(struct err *err, const PGresult *res, const PGconn *conn, cons
 	               *text ? text : "the connection was lost");
 }
 
-void pg_conninfo(const struct pg_config *config, char scratch[PG_SCRATCH_SIZE],
+void pg_conninfo(const struct pg_config *config, bool prepares, char scratch[PG_SCRATCH_SIZE],
                  const char *ret_keys[PG_CONNINFO_MAX], const char *ret_values[PG_CONNINFO_MAX])
 {
 	/* connect_timeout is whole seconds and at least 2 for libpq; our loop has its own, finer one.
 	 * The server notices within two minutes that our host is gone, and frees what the session held.
 	 * A plan must not depend on statistics that a growing queue has outrun: every statement here is
-	 * an index look-up, whatever the planner last knew of the size of a table. */
+	 * an index look-up, whatever the planner last knew of the size of a table. What is prepared is
+	 * planned once; what runs once is planned for its own values. */
 	enum { TIMEOUT_SIZE = 32 };
 	char *timeout = scratch, *options = scratch + TIMEOUT_SIZE;
 	(void)snprintf(options, PG_SCRATCH_SIZE - TIMEOUT_SIZE,
 	               "-c statement_timeout=%lld -c lock_timeout=%lld "
 	               "-c idle_in_transaction_session_timeout=60000 -c tcp_keepalives_idle=60 "
 	               "-c tcp_keepalives_interval=15 -c tcp_keepalives_count=4 "
-	               "-c enable_seqscan=off -c jit=off",
-	               (long long)config->query_timeout_ms, (long long)config->query_timeout_ms);
+	               "-c enable_seqscan=off -c jit=off %s",
+	               (long long)config->query_timeout_ms, (long long)config->query_timeout_ms,
+	               prepares ? "-c plan_cache_mode=force_generic_plan" : "");
 	(void)snprintf(timeout, TIMEOUT_SIZE, "%lld",
 	               (long long)((config->connect_timeout_ms + 999) / 1000));
 	const char *pairs[][2] = {

@@ -420,7 +420,7 @@ static void connect_begin(struct pg_conn *conn)
 	const char *keys[PG_CONNINFO_MAX], *values[PG_CONNINFO_MAX];
 	char scratch[PG_SCRATCH_SIZE];
 	struct err err = {0};
-	pg_conninfo(conn->config, scratch, keys, values);
+	pg_conninfo(conn->config, true, scratch, keys, values);
 	conn->state = CONN_CONNECTING;
 	conn->pg = PQconnectStartParams(keys, values, 1);
 	loop_timer_set(conn->loop, &conn->timer, conn->config->connect_timeout_ms * 1000);

@@ -24,10 +24,11 @@ int pg_params_values(const struct pg_params *params, const char *values[PG_PARAM
 /* The error of a failed result, or of the connection when res is NULL. Returns -1. */
 int pg_result_err(struct err *err, const PGresult *res, const PGconn *conn, const char *what);
 
-/* The connection parameters: the DSN with our own settings behind it. `ret_*` have `PG_CONNINFO_MAX`
+/* The connection parameters: the DSN with our own settings behind it; `prepares`: for a connection
+ * that prepares its statements. `ret_*` have `PG_CONNINFO_MAX`
  * places; texts are borrowed from config and from `scratch`. */
 enum { PG_CONNINFO_MAX = 8, PG_SCRATCH_SIZE = 512 };
-void pg_conninfo(const struct pg_config *config, char scratch[PG_SCRATCH_SIZE],
+void pg_conninfo(const struct pg_config *config, bool prepares, char scratch[PG_SCRATCH_SIZE],
                  const char *ret_keys[PG_CONNINFO_MAX], const char *ret_values[PG_CONNINFO_MAX]);
 
 #endif

@@ -43,7 +43,7 @@ struct pg_sync *pg_sync_open(const struct pg_config *config, struct err *err)
 		(void)err_oom(err);
 		return NULL;
 	}
-	pg_conninfo(config, scratch, keys, values);
+	pg_conninfo(config, false, scratch, keys, values);
 	sync->conn = PQconnectdbParams(keys, values, 1);
 	if (PQstatus(sync->conn) == CONNECTION_OK)
 		return sync;
