@@ -79,6 +79,8 @@ struct pg_conn *pg_conn_new(struct loop *loop, const struct pg_config *config,
 void pg_conn_free(struct pg_conn *conn); /* calls back nobody */
 bool pg_conn_ready(const struct pg_conn *conn);
 int pg_conn_pending(const struct pg_conn *conn);
+/* Of those, the ones that leave at the end of this round. */
+int pg_conn_gathered(const struct pg_conn *conn);
 /* Monotonic microseconds of the last thing that the server said. */
 int64_t pg_conn_last_heard_us(const struct pg_conn *conn);
 
@@ -95,7 +97,8 @@ int pg_conn_send(struct pg_conn *conn, enum query_id query, enum pg_mode mode,
 struct pg_pool;
 struct pg_pool *pg_pool_new(struct loop *loop, const struct pg_config *config, struct err *err) MUST_CHECK;
 void pg_pool_free(struct pg_pool *pool); /* calls back nobody */
-/* Takes the connection with the least waiting. As pg_conn_send. */
+/* Takes the connection with the least waiting; but reads of one round are gathered on one connection
+ * while there are few of them, since a round trip costs more than a statement. As pg_conn_send. */
 int pg_pool_send(struct pg_pool *pool, enum query_id query, enum pg_mode mode,
                  const struct pg_params *params, pg_done_fn *done, struct pg_call call,
                  struct err *err) MUST_CHECK;

@@ -45,7 +45,7 @@ struct pg_conn {
 	struct loop_timer timer; /* reconnect, connect deadline, query deadline: by state */
 	struct loop_task flush;
 	struct fifo waiting, sent;
-	int pending;
+	int pending, gathered;
 	int failures; /* connection attempts in a row */
 	int64_t last_heard_us;
 	PGresult *result; /* of the current phase */
@@ -91,6 +91,7 @@ static void drop_connection(struct pg_conn *conn)
 	conn->result = NULL;
 	PQfinish(conn->pg);
 	conn->pg = NULL;
+	conn->gathered = 0;
 	memset(conn->prepared, 0, sizeof(conn->prepared));
 }
 
@@ -170,6 +171,7 @@ static void on_flush(void *arg)
 	struct pg_conn *conn = arg;
 	struct request *request;
 	int size = 0;
+	conn->gathered = 0;
 	while ((request = fifo_pop(&conn->waiting))) {
 		if (send_one(conn, request) < 0) {
 			fifo_push(&conn->sent, request); /* fails with the others */
@@ -221,6 +223,7 @@ int pg_conn_send(struct pg_conn *conn, enum query_id query, enum pg_mode mode,
 	request->call = call;
 	fifo_push(&conn->waiting, request);
 	conn->pending++;
+	conn->gathered++;
 	loop_defer(conn->loop, &conn->flush);
 	return 0;
 }
@@ -469,6 +472,11 @@ bool pg_conn_ready(const struct pg_conn *conn)
 int pg_conn_pending(const struct pg_conn *conn)
 {
 	return conn->pending;
+}
+
+int pg_conn_gathered(const struct pg_conn *conn)
+{
+	return conn->gathered;
 }
 
 int64_t pg_conn_last_heard_us(const struct pg_conn *conn)

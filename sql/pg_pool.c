@@ -5,7 +5,7 @@
 
 #include "base/log.h"
 
-enum { POOL_MAX = 64 };
+enum { POOL_MAX = 64, GATHER_MAX = 16 };
 
 struct pg_pool {
 	struct loop *loop;
@@ -67,17 +67,31 @@ void pg_pool_free(struct pg_pool *pool)
 	free(pool);
 }
 
+static bool gathers(const struct pg_conn *conn)
+{
+	return pg_conn_ready(conn) && pg_conn_gathered(conn) > 0 && pg_conn_gathered(conn) < GATHER_MAX;
+}
+
+static struct pg_conn *choose(const struct pg_pool *pool, enum pg_mode mode)
+{
+	struct pg_conn *best = NULL;
+	for (int i = 0; i < pool->count; i++) {
+		struct pg_conn *conn = pool->conns[i];
+		if (mode == PG_READ && gathers(conn))
+			return conn;
+		if (pg_conn_ready(conn) && (!best || pg_conn_pending(conn) < pg_conn_pending(best)))
+			best = conn;
+	}
+	return best;
+}
+
 int pg_pool_send(struct pg_pool *pool, enum query_id query, enum pg_mode mode,
                  const struct pg_params *params, pg_done_fn *done, struct pg_call call, struct err *err)
 {
-	struct pg_conn *best = NULL;
-	for (int i = 0; i < pool->count; i++)
-		if (pg_conn_ready(pool->conns[i]) &&
-		    (!best || pg_conn_pending(pool->conns[i]) < pg_conn_pending(best)))
-			best = pool->conns[i];
-	if (!best)
+	struct pg_conn *conn = choose(pool, mode);
+	if (!conn)
 		return err_set(err, ERR_RETRY, "connection", "PostgreSQL is not connected");
-	return pg_conn_send(best, query, mode, params, done, call, err);
+	return pg_conn_send(conn, query, mode, params, done, call, err);
 }
 
 bool pg_pool_healthy(const struct pg_pool *pool, int64_t within_us, char why[128])
