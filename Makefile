@@ -147,6 +147,21 @@ lint: setup-build setup-lint $(GEN)
 bench: setup-build setup-test setup-kafka setup-bench
 	$(Q)$(MAKE) --no-print-directory -j2 all
 	$(Q)bench/all
+install: build/sandsweep
+	install -D -m 755 build/sandsweep $(DESTDIR)$(PREFIX)/bin/sandsweep
+	install -d $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/man/man5 \
+	    $(DESTDIR)$(PREFIX)/share/doc/sandsweep $(DESTDIR)$(PREFIX)/lib/systemd/system \
+	    $(DESTDIR)$(PREFIX)/lib/sysusers.d $(DESTDIR)$(PREFIX)/lib/tmpfiles.d
+	install -m 644 docs/man/sandsweep.1 $(DESTDIR)$(PREFIX)/share/man/man1/
+	build/sandsweep config mdoc | sed -e '/^.." SETTINGS$$/{r /dev/stdin' -e 'd}' docs/man/sandsweep.conf.5.in \
+	    >$(DESTDIR)$(PREFIX)/share/man/man5/sandsweep.conf.5
+	build/sandsweep config example >$(DESTDIR)$(PREFIX)/share/doc/sandsweep/sandsweep.conf.example
+	install -m 644 docs/*.md docs/*.json LICENSE $(DESTDIR)$(PREFIX)/share/doc/sandsweep/
+	for unit in systemd/*.service; do \
+	    sed 's|^ExecStart=/usr/local/|ExecStart=$(PREFIX)/|' $$unit \
+	        >$(DESTDIR)$(PREFIX)/lib/systemd/system/$$(basename $$unit) || exit 1; done
+	install -m 644 systemd/sandsweep.sysusers.conf $(DESTDIR)$(PREFIX)/lib/sysusers.d/sandsweep.conf
+	install -m 644 systemd/sandsweep.tmpfiles.conf $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/sandsweep.conf
 .PHONY: check-builds
 check-builds: build/sandsweep $(ALL_test) $(ALL_asan) $(ALL_fuzz)
 format: setup-lint
