@@ -3,6 +3,7 @@
 #include "api/cmd_api.h"
 #include "api/cmd_keys.h"
 #include "base/cmd.h"
+#include "base/log.h"
 #include "platform/platform.h"
 #include "queue/cmd_topics.h"
 #include "queue/kafka.h"
@@ -15,20 +16,28 @@
 static const struct cmd commands[] = {
     {"api", "[--port-file FILE]", "serve the function HTTP API", cmd_api},
     {"worker", "", "publish and consume events, delete what is doomed", cmd_worker},
-    {"migrate", "up|status|verify", "bring the database's schema up to date, or look at it", cmd_migrate},
+    {"migrate", "up|status|verify", "bring the database's schema up to date, or look at it",
+     cmd_migrate},
     {"topics", "create", "create the Kafka topics that do not exist yet", cmd_topics},
-    {"keys", "create|list|revoke", "API keys", cmd_keys},
+    {"keys",
+     "create --team UUID|--platform [--name N] [--role R|--permissions P,...] [--user UUID]\n"
+     "       [--region R] [--expires 30d] [--rate N] [--output json]\n"
+     "list [--output json]\n"
+     "revoke ID",
+     "API keys: shown once, kept as hashes", cmd_keys},
     {"targets",
-     "list [--state S] [--kind K] [--class C] [--team T] [--function F] [--limit N] [--output json]\n"
+     "list [--state S] [--kind K] [--class C] [--team T] [--function F] [--limit N] [--output "
+     "json]\n"
      "show ID [--output json]\n"
      "redrive [ID] [--class C] [--team T] [--state refused] [--rate N] [--canary N] [--wait S]\n"
      "refuse ID --why TEXT",
      "see what is owned and what became of it; act on what is dead", cmd_targets},
-    {"config", "example|mdoc|show", "every setting, as a file, for the man page, or as in force", cmd_config},
+    {"config", "example|mdoc|show", "every setting, as a file, for the man page, or as in force",
+     cmd_config},
 };
 
-static const struct config_section *const sections[] = {&pg_section, &kafka_section, &platform_section,
-                                                        &api_section, &worker_section};
+static const struct config_section *const sections[] = {
+    &pg_section, &kafka_section, &platform_section, &api_section, &worker_section, &log_section};
 
 int main(int argc, char **argv)
 {

@@ -83,7 +83,7 @@ static void put_host(struct buf *out, const char *domain_label, const char *suff
 {
 	char host[FUNCTION_JSON_SUFFIX_SIZE + 256];
 	size_t len = 0;
-	for (; domain_label[len] && len < 255; len++)
+	for (; len < 255 && domain_label[len]; len++)
 		host[len] = (char)tolower((unsigned char)domain_label[len]);
 	(void)snprintf(host + len, sizeof(host) - len, "%s", suffix);
 	put_text(out, ",\"host\":", host);

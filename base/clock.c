@@ -51,8 +51,7 @@ void clock_rfc3339(int64_t wall_us, char *out)
 	(void)snprintf(out, CLOCK_RFC3339_SIZE, "%04u-%02u-%02uT%02u:%02u:%02u.%06uZ",
 	               (unsigned)(tm.tm_year + 1900) % 10000u, (unsigned)(tm.tm_mon + 1) % 100u,
 	               (unsigned)tm.tm_mday % 100u, (unsigned)tm.tm_hour % 100u,
-	               (unsigned)tm.tm_min % 100u, (unsigned)tm.tm_sec % 100u,
-	               (unsigned)us % 1000000u);
+	               (unsigned)tm.tm_min % 100u, (unsigned)tm.tm_sec % 100u, (unsigned)us % 1000000u);
 }
 
 /* Reads `digits` digits at *at and moves it on. */
@@ -114,8 +113,12 @@ int clock_parse_rfc3339(const char *text, size_t len, int64_t *ret_wall_us)
 	    digits(&at, end, 2, 60, &s) < 0 || fraction(&at, end, &us) < 0 ||
 	    zone(&at, end, &offset_s) < 0 || at != end || y < 1 || mo < 1 || d < 1)
 		return -1;
-	struct tm tm = {.tm_year = (int)y - 1900, .tm_mon = (int)mo - 1, .tm_mday = (int)d,
-	                .tm_hour = (int)h, .tm_min = (int)mi, .tm_sec = (int)(s == 60 ? 59 : s)};
+	struct tm tm = {.tm_year = (int)y - 1900,
+	                .tm_mon = (int)mo - 1,
+	                .tm_mday = (int)d,
+	                .tm_hour = (int)h,
+	                .tm_min = (int)mi,
+	                .tm_sec = (int)(s == 60 ? 59 : s)};
 	time_t t = timegm(&tm);
 	if (tm.tm_mday != (int)d) /* the 30th of February */
 		return -1;

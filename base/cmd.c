@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "log.h"
+
 int cmd_fail(const struct cmd_ctx *ctx, const struct err *err)
 {
 	(void)fprintf(stderr, "sandsweep %s: %s\n", ctx->name, err->text);
@@ -69,6 +71,19 @@ int cmd_options(int argc, char **argv, const struct cmd_opt *opts, size_t opt_co
 
 /* ---- the program ---- */
 
+static int set_log_level(struct config *config, struct err *err)
+{
+	struct log_config log;
+	enum log_level level;
+	if (config_read(config, &log_section, &log, err) < 0)
+		return -1;
+	if (log_level_parse(log.level, &level) < 0)
+		return err_set(err, ERR_REJECT, "config",
+		               "log.level is \"%s\"; it must be error, warn, info or debug", log.level);
+	log_set_level(level);
+	return 0;
+}
+
 int cmd_config(const struct cmd_ctx *ctx, int argc, char **argv)
 {
 	struct err err = {0};
@@ -81,7 +96,8 @@ int cmd_config(const struct cmd_ctx *ctx, int argc, char **argv)
 		config_write_mdoc(stdout, ctx->sections, ctx->section_count);
 	else if (strcmp(verb, "show") == 0)
 		config_dump(ctx->config, stdout);
-	else if (err_set(&err, ERR_REJECT, "usage", "say `config example`, `config mdoc` or `config show`") < 0)
+	else if (err_set(&err, ERR_REJECT, "usage",
+	                 "say `config example`, `config mdoc` or `config show`") < 0)
 		return cmd_fail(ctx, &err);
 	return CMD_OK;
 }
@@ -108,8 +124,9 @@ static int help(FILE *out, const struct cmd_table *table, const char *name)
 		if (name)
 			print_forms(out, cmd);
 	}
-	(void)fprintf(out, "\nSettings come from FILE (or $SANDSWEEP_CONFIG), then from the environment\n"
-	                   "(SANDSWEEP_SECTION_KEY), then from -o; `sandsweep config example` lists them all.\n");
+	(void)fprintf(
+	    out, "\nSettings come from FILE (or $SANDSWEEP_CONFIG), then from the environment\n"
+	         "(SANDSWEEP_SECTION_KEY), then from -o; `sandsweep config example` lists them all.\n");
 	return out == stdout ? CMD_OK : CMD_USAGE;
 }
 
@@ -128,9 +145,8 @@ static int run_cmd(const struct cmd_table *table, const struct cmd *cmd, const c
 	struct cmd_ctx ctx = {cmd->name, NULL, table->sections, table->section_count};
 	ctx.config = config_load(path && *path ? path : NULL, table->sections, table->section_count,
 	                         overrides, override_count, &err);
-	if (!ctx.config)
-		return cmd_fail(&ctx, &err);
-	int rc = cmd->run(&ctx, argc, argv);
+	int rc = ctx.config && set_log_level(ctx.config, &err) == 0 ? cmd->run(&ctx, argc, argv)
+	                                                            : cmd_fail(&ctx, &err);
 	config_free(ctx.config);
 	/* Output that did not arrive is a failure too: a full disk, a closed pipe. */
 	if ((fflush(stdout) != 0 || ferror(stdout)) && rc == CMD_OK)

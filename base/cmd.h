@@ -12,11 +12,11 @@
 /* Exit codes, in the spirit of sysexits(3). */
 enum cmd_exit {
 	CMD_OK = 0,
-	CMD_FAILED = 1,      /* it ran and something went wrong */
-	CMD_USAGE = 64,      /* the command line is wrong */
-	CMD_DATA = 65,       /* what it was given to work on is wrong (a schema, an id) */
+	CMD_FAILED = 1,       /* it ran and something went wrong */
+	CMD_USAGE = 64,       /* the command line is wrong */
+	CMD_DATA = 65,        /* what it was given to work on is wrong (a schema, an id) */
 	CMD_UNAVAILABLE = 69, /* a server that it needs does not answer */
-	CMD_CONFIG = 78,     /* the configuration is wrong */
+	CMD_CONFIG = 78,      /* the configuration is wrong */
 };
 
 struct cmd_ctx {
@@ -39,7 +39,8 @@ struct cmd_table {
 	const struct config_section *const *sections;
 	size_t section_count;
 };
-/* The whole of main(): options before the command, settings, the command, its exit code. */
+/* The whole of main(): options before the command, settings, the command, its exit code. The [log]
+ * section (log.h) must be among the table's: it is read here. */
 int cmd_main(const struct cmd_table *table, int argc, char **argv);
 
 /* `sandsweep config example|mdoc|show`: the settings table itself. */
@@ -51,9 +52,9 @@ int cmd_fail(const struct cmd_ctx *ctx, const struct err *err);
 
 /* An option table for one command: --name VALUE, --name=VALUE or --flag. */
 struct cmd_opt {
-	const char *name;    /* without the dashes */
-	const char **value;  /* for an option with a value, else NULL */
-	bool *flag;          /* for a flag, else NULL */
+	const char *name;   /* without the dashes */
+	const char **value; /* for an option with a value, else NULL */
+	bool *flag;         /* for a flag, else NULL */
 };
 /* Reads the options from argv[1..]; what is left (operands) moves to ret_operands (at most
  * operand_max). Returns the number of operands, or -1 with ERR_REJECT "usage". */

@@ -75,8 +75,7 @@ static int convert(const struct config_section *section, const struct config_row
 {
 	int64_t number = 0;
 	bool truth = false;
-	if (row->type == CONFIG_I64 &&
-	    num_i64(text, strlen(text), row->min, row->max, &number) < 0)
+	if (row->type == CONFIG_I64 && num_i64(text, strlen(text), row->min, row->max, &number) < 0)
 		return err_set(err, ERR_REJECT, "config",
 		               "%s.%s is \"%s\"; it must be a whole number from %lld to %lld",
 		               section->name, row->key, text, (long long)row->min, (long long)row->max);
@@ -136,8 +135,8 @@ static int set(struct config *config, const char *section_name, const char *key,
 	if (!section)
 		return err_set(err, ERR_REJECT, "config", "unknown section [%s]", section_name);
 	if (strlen(value) > VALUE_MAX)
-		return err_set(err, ERR_REJECT, "config", "%s.%s is longer than %d bytes", section_name, key,
-		               VALUE_MAX);
+		return err_set(err, ERR_REJECT, "config", "%s.%s is longer than %d bytes", section_name,
+		               key, VALUE_MAX);
 	bool file = false;
 	const struct config_row *row = find_row(section, key, &file);
 	if (!row && !section->open)
@@ -211,7 +210,8 @@ static int load_file(struct config *config, const char *path, struct err *err)
 	/* The stream and the user of ini_parse_stream are one and the same here. */
 	int bad_line = ini_parse_stream(read_line, &source, on_ini, &source);
 	if (ferror(source.file))
-		(void)err_set(&source.first, ERR_REJECT, "config", "cannot read %s: %s", path, strerror(errno));
+		(void)err_set(&source.first, ERR_REJECT, "config", "cannot read %s: %s", path,
+		              strerror(errno));
 	(void)fclose(source.file);
 	if (bad_line > 0) /* inih tells of it at the end, whatever else was wrong further down */
 		complain(&source, bad_line, "this line is neither [section] nor key = value");
@@ -316,8 +316,8 @@ static int read_secret(struct config *config, const struct config_section *secti
 	int failed = ferror(file) ? errno : 0;
 	(void)fclose(file);
 	if (failed)
-		return err_set(err, ERR_REJECT, "config", "cannot read %s, which %s.%s_file names: %s", path,
-		               section->name, row->key, strerror(failed));
+		return err_set(err, ERR_REJECT, "config", "cannot read %s, which %s.%s_file names: %s",
+		               path, section->name, row->key, strerror(failed));
 	while (len > 0 && isspace((unsigned char)text[len - 1]))
 		len--;
 	text[len] = '\0';
@@ -327,7 +327,8 @@ static int read_secret(struct config *config, const struct config_section *secti
 }
 
 /* The secret's file, when it was named after the secret itself was set (or alone). */
-static const struct entry *secret_file(const struct config *config, const struct config_section *section,
+static const struct entry *secret_file(const struct config *config,
+                                       const struct config_section *section,
                                        const struct config_row *row)
 {
 	char key[96];
@@ -425,22 +426,33 @@ void config_write_example(FILE *out, const struct config_section *const *section
 	}
 }
 
+/* Manual pages begin each sentence on a line of its own. */
+static void write_sentences(FILE *out, const char *text)
+{
+	for (const char *end; (end = strstr(text, ". ")); text = end + 2)
+		(void)fprintf(out, "%.*s.\n", (int)(end - text), text);
+	(void)fprintf(out, "%s\n", text);
+}
+
 void config_write_mdoc(FILE *out, const struct config_section *const *sections,
                        size_t section_count)
 {
 	for (size_t i = 0; i < section_count; i++) {
 		const struct config_section *section = sections[i];
-		(void)fprintf(out, ".Ss [%s]\n%s\n.Bl -tag -width Ds\n", section->name, section->help);
+		(void)fprintf(out, ".Ss [%s]\n", section->name);
+		write_sentences(out, section->help);
+		(void)fputs(".Bl -tag -width Ds\n", out);
 		for (size_t j = 0; j < section->row_count; j++) {
 			const struct config_row *row = &section->rows[j];
-			(void)fprintf(out, ".It Va %s\n%s\n(", row->key, row->help);
+			(void)fprintf(out, ".It Va %s\n", row->key);
+			write_sentences(out, row->help);
+			(void)fputs("(", out);
 			write_range(out, row);
-			if (!row->def)
-				(void)fputs("; required)\n", out);
-			else if (row->secret)
+			(void)fputs(row->def ? "" : "; required", out);
+			if (row->secret)
 				(void)fprintf(out, "; or\n.Va %s_file )\n", row->key);
 			else
-				(void)fprintf(out, "; default \"%s\")\n", row->def);
+				(void)fprintf(out, row->def ? "; default \"%s\")\n" : ")\n", row->def);
 		}
 		(void)fputs(".El\n", out);
 	}
@@ -452,7 +464,8 @@ static void dump_entry(FILE *out, const struct entry *entry)
 	              entry->secret ? "(secret)" : entry->value);
 }
 
-static void dump_section(FILE *out, const struct config *config, const struct config_section *section)
+static void dump_section(FILE *out, const struct config *config,
+                         const struct config_section *section)
 {
 	bool file;
 	for (size_t i = 0; i < section->row_count; i++) {
@@ -461,7 +474,8 @@ static void dump_section(FILE *out, const struct config *config, const struct co
 		if (entry)
 			dump_entry(out, entry);
 		else if (row->def)
-			(void)fprintf(out, "%s.%s=%s\n", section->name, row->key, row->secret ? "(secret)" : row->def);
+			(void)fprintf(out, "%s.%s=%s\n", section->name, row->key,
+			              row->secret ? "(secret)" : row->def);
 	}
 	/* What is no row's own value: open keys, and the files of secrets. */
 	for (size_t i = 0; i < config->entry_count; i++) {

@@ -25,8 +25,8 @@ struct config_row {
 	enum config_type type;
 	size_t offset; /* in the section's struct */
 	int64_t min, max;
-	const char *def; /* NULL: the value is required by whoever reads the section */
-	bool secret;     /* never printed */
+	const char *def;  /* NULL: the value is required by whoever reads the section */
+	bool secret;      /* never printed */
 	const char *help; /* one or two sentences */
 };
 struct config_section {

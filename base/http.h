@@ -15,18 +15,18 @@ struct http_server;
 struct http_req;
 
 struct http_limits {
-	size_t header_max_bytes;    /* request line and headers together; past it (or 100 fields) 431 */
-	unsigned conns_max;         /* connections in all; past it accepted and closed */
-	unsigned conns_per_ip_max;  /* per client address; 0: no limit of its own */
-	int64_t idle_ms;            /* a connection without a byte moving is closed; whole seconds */
-	int64_t request_ms;         /* from the first byte of a request to its last; then closed */
-	int64_t answer_ms;          /* from its last byte to http_reply; then 503 in its place */
+	size_t header_max_bytes;   /* request line and headers together; past it (or 100 fields) 431 */
+	unsigned conns_max;        /* connections in all; past it accepted and closed */
+	unsigned conns_per_ip_max; /* per client address; 0: no limit of its own */
+	int64_t idle_ms;           /* a connection without a byte moving is closed; whole seconds */
+	int64_t request_ms;        /* from the first byte of a request to its last; then closed */
+	int64_t answer_ms;         /* from its last byte to http_reply; then 503 in its place */
 };
 
 struct http_opts {
 	/* "127.0.0.1:8080", "[::1]:0", ":8080" (both families); port 0: the kernel picks one */
 	const char *listen;
-	bool reuse_port;    /* SO_REUSEPORT: several processes share the port */
+	bool reuse_port; /* SO_REUSEPORT: several processes share the port */
 	struct http_limits limits;
 	/* Called when the headers are complete. Returns the largest body taken for this request, in
 	 * bytes; a longer one is answered with on_refused(413) without being read. */
@@ -57,13 +57,14 @@ int http_server_port(const struct http_server *server);
 
 /* What a request brings. All texts are borrowed and live until http_reply(). */
 const char *http_req_method(const struct http_req *req);
-const char *http_req_path(const struct http_req *req);  /* raw: not percent-decoded, no query */
+const char *http_req_path(const struct http_req *req); /* raw: not percent-decoded, no query */
 /* The value of ?name=..., percent-decoded; NULL when absent, "" when it has no value. */
 const char *http_req_query(const struct http_req *req, const char *name);
 const char *http_req_header(const struct http_req *req, const char *name); /* NULL when absent */
 const char *http_req_body(const struct http_req *req, size_t *ret_len);    /* never NULL */
-const char *http_req_peer(const struct http_req *req);      /* the client's address, no port */
-int64_t http_req_start_us(const struct http_req *req);      /* loop time when its headers were complete */
+const char *http_req_peer(const struct http_req *req); /* the client's address, no port */
+int64_t
+http_req_start_us(const struct http_req *req); /* loop time when its headers were complete */
 /* A slot for the handler's own state. */
 void http_req_set_state(struct http_req *req, void *state);
 void *http_req_state(const struct http_req *req);

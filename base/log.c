@@ -8,6 +8,14 @@
 
 #include "clock.h"
 
+static const struct config_row rows[] = {
+    {"level", CONFIG_STR, offsetof(struct log_config, level), 0, 0, "info", false,
+     "What is logged: error, warn, info or debug. With debug also one line for every HTTP "
+     "request."},
+};
+const struct config_section log_section = {"log", "The log, on standard error.", rows, N_OF(rows),
+                                           false};
+
 static enum log_level threshold = LOG_L_INFO;
 static const char *const level_names[] = {"error", "warn", "info", "debug"};
 

@@ -4,10 +4,17 @@
 #ifndef BASE_LOG_H
 #define BASE_LOG_H
 
+#include "config.h"
 #include "err.h"
 
 enum log_level { LOG_L_ERROR, LOG_L_WARN, LOG_L_INFO, LOG_L_DEBUG };
 enum { LOG_LINE_MAX = 2048 };
+
+/* The [log] section. */
+struct log_config {
+	const char *level;
+};
+extern const struct config_section log_section;
 
 /* Starts at LOG_L_INFO. The only process-wide state of this module. */
 void log_set_level(enum log_level level);

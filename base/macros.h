@@ -6,11 +6,11 @@
 #define AUTO(fn) __attribute__((cleanup(fn)))
 
 /* Hands a pointer over to the caller and leaves NULL behind, so that AUTO does not free it. */
-#define TAKE(p)                  \
-	({                           \
-		__typeof__(p) _p = (p);  \
-		(p) = NULL;              \
-		_p;                      \
+#define TAKE(p)                 \
+	({                          \
+		__typeof__(p) _p = (p); \
+		(p) = NULL;             \
+		_p;                     \
 	})
 
 #define N_OF(a) (sizeof(a) / sizeof((a)[0]))

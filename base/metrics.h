@@ -32,10 +32,10 @@ struct metric *metrics_gauge_fn(struct metrics *metrics, const char *name, const
 struct metric *metrics_histogram(struct metrics *metrics, const char *name, const char *labels,
                                  const char *help);
 
-void metric_add(struct metric *metric, double value);     /* counter, gauge */
-void metric_set(struct metric *metric, double value);     /* gauge */
+void metric_add(struct metric *metric, double value);       /* counter, gauge */
+void metric_set(struct metric *metric, double value);       /* gauge */
 void metric_observe(struct metric *metric, double seconds); /* histogram */
-double metric_value(const struct metric *metric);         /* counter, gauge; a histogram's count */
+double metric_value(const struct metric *metric); /* counter, gauge; a histogram's count */
 
 /* Appends all series. The buffer's `failed` says whether it fitted. */
 void metrics_write(const struct metrics *metrics, struct buf *out);

@@ -11,10 +11,8 @@
 const char *platform_op_name(enum platform_op op)
 {
 	static const char *const names[PLATFORM_OP_COUNT] = {
-	    [PLATFORM_SANDBOX_DELETE] = "sandbox_delete",
-	    [PLATFORM_SANDBOX_GET] = "sandbox_get",
-	    [PLATFORM_VOLUME_DELETE] = "volume_delete",
-	    [PLATFORM_VOLUME_GET] = "volume_get",
+	    [PLATFORM_SANDBOX_DELETE] = "sandbox_delete",   [PLATFORM_SANDBOX_GET] = "sandbox_get",
+	    [PLATFORM_VOLUME_DELETE] = "volume_delete",     [PLATFORM_VOLUME_GET] = "volume_get",
 	    [PLATFORM_SNAPSHOT_DELETE] = "snapshot_delete",
 	};
 	return (unsigned)op < PLATFORM_OP_COUNT ? names[op] : "unknown";
@@ -166,8 +164,7 @@ static int read_body(const struct form *form, json_t *root, struct platform_answ
 	return read_error(form, root, ret);
 }
 
-void platform_answer_fault(enum platform_fault fault, const char *text,
-                           struct platform_answer *ret)
+void platform_answer_fault(enum platform_fault fault, const char *text, struct platform_answer *ret)
 {
 	*ret = (struct platform_answer){.fault = fault};
 	copy_text(text, ret->text, sizeof(ret->text));

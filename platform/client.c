@@ -15,9 +15,9 @@
 
 enum {
 	ID_MAX_BYTES = 256,
-	URL_MAX_BYTES = 4096,            /* two ids, each byte as %XX, and the configured URL */
-	BODY_KEEP_BYTES = 64 * 1024,     /* an idle call does not sit on more memory than this */
-	KEEPALIVE_IDLE_S = 30,           /* TCP probes on a silent connection */
+	URL_MAX_BYTES = 4096,        /* two ids, each byte as %XX, and the configured URL */
+	BODY_KEEP_BYTES = 64 * 1024, /* an idle call does not sit on more memory than this */
+	KEEPALIVE_IDLE_S = 30,       /* TCP probes on a silent connection */
 	KEEPALIVE_INTERVAL_S = 10,
 	CONNECTION_LIFE_S = 300, /* an idle one older than this is not used again: it may lead to a
 	                          * part of the platform that is no longer meant to be asked */
@@ -189,8 +189,8 @@ static void on_result(struct platform_call *call, CURLcode code)
 		platform_answer_fault(PLATFORM_TOO_LARGE, "the answer is longer than body_max_bytes",
 		                      &answer);
 	else
-		platform_answer_fault(fault_of(code),
-		                      *call->error ? call->error : curl_easy_strerror(code), &answer);
+		platform_answer_fault(fault_of(code), *call->error ? call->error : curl_easy_strerror(code),
+		                      &answer);
 	finish(call, &answer);
 }
 
@@ -412,7 +412,8 @@ static int build_url(struct platform *platform, const struct platform_request *r
 	if (!id_fits(request->id) || (middle && !id_fits(request->parent_id)))
 		return err_set(err, ERR_REJECT, "bad_id",
 		               "an id that cannot be a part of a path: empty, \".\", \"..\" or longer "
-		               "than %d bytes", ID_MAX_BYTES);
+		               "than %d bytes",
+		               ID_MAX_BYTES);
 	buf_clear(url);
 	(void)buf_str(url, platform->endpoint.base);
 	(void)buf_str(url, ops[request->op].path);

@@ -8,8 +8,10 @@
 
 #include "base/buf.h"
 
-#define ROW(field, type, min, max, def, secret, help) \
-	{#field, type, offsetof(struct platform_config, field), min, max, def, secret, help}
+#define ROW(field, type, min, max, def, secret, help)                                      \
+	{                                                                                      \
+#field, type, offsetof(struct platform_config, field), min, max, def, secret, help \
+	}
 
 static const struct config_row config_rows[] = {
     ROW(url, CONFIG_STR, 0, 0, NULL, false,

@@ -7,7 +7,7 @@
 #include "platform.h"
 
 struct endpoint { /* release with endpoint_done() */
-	char *base;          /* "https://host:port", no slash at the end */
+	char *base;   /* "https://host:port", no slash at the end */
 	bool https;
 	char *authorization; /* the header line with the token; wiped when released */
 	char *ca_file;       /* NULL: the system's authorities */

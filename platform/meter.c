@@ -12,11 +12,13 @@ enum outcome {
 	OUT_FAULT, /* the first fault; the others follow in their order */
 };
 #define OUTCOME(op, outcome) "op=\"" op "\",outcome=\"" outcome "\""
-#define OUTCOMES(op)                                                                          \
-	{OUTCOME(op, "2xx"), OUTCOME(op, "404"), OUTCOME(op, "409"), OUTCOME(op, "429"),          \
-	 OUTCOME(op, "4xx"), OUTCOME(op, "5xx"), OUTCOME(op, "connect"), OUTCOME(op, "timeout"),  \
-	 OUTCOME(op, "reset"), OUTCOME(op, "malformed"), OUTCOME(op, "too_large"),                \
-	 OUTCOME(op, "cancelled")}
+#define OUTCOMES(op)                                                                    \
+	{                                                                                   \
+		OUTCOME(op, "2xx"), OUTCOME(op, "404"), OUTCOME(op, "409"), OUTCOME(op, "429"), \
+		    OUTCOME(op, "4xx"), OUTCOME(op, "5xx"), OUTCOME(op, "connect"),             \
+		    OUTCOME(op, "timeout"), OUTCOME(op, "reset"), OUTCOME(op, "malformed"),     \
+		    OUTCOME(op, "too_large"), OUTCOME(op, "cancelled")                          \
+	}
 
 static const struct {
 	const char *op, *outcomes[METER_OUTCOMES];

@@ -5,7 +5,7 @@
 #include "platform.h"
 
 enum {
-	METER_STATUSES = 6, /* 2xx, 404, 409, 429, 4xx, 5xx */
+	METER_STATUSES = 6,                                         /* 2xx, 404, 409, 429, 4xx, 5xx */
 	METER_OUTCOMES = METER_STATUSES + PLATFORM_FAULT_COUNT - 1, /* PLATFORM_ANSWERED is no fault */
 };
 

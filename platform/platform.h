@@ -17,13 +17,13 @@
 
 /* The [platform] section. */
 struct platform_config {
-	const char *url;             /* "https://platform.example:8443", required; no path, no query */
-	const char *token;           /* a key of scope platform; secret, required */
-	const char *ca_file;         /* "" : the system's */
+	const char *url;     /* "https://platform.example:8443", required; no path, no query */
+	const char *token;   /* a key of scope platform; secret, required */
+	const char *ca_file; /* "" : the system's */
 	int64_t connect_timeout_ms;
-	int64_t timeout_ms;          /* of one whole call */
+	int64_t timeout_ms; /* of one whole call */
 	int64_t connections_max;
-	int64_t body_max_bytes;      /* of an answer; past it PLATFORM_TOO_LARGE */
+	int64_t body_max_bytes; /* of an answer; past it PLATFORM_TOO_LARGE */
 };
 extern const struct config_section platform_section;
 
@@ -38,8 +38,8 @@ enum platform_op {
 
 /* How a call ended short of an answer that can be trusted. */
 enum platform_fault {
-	PLATFORM_ANSWERED,  /* a complete, well-formed answer: look at status and code */
-	PLATFORM_CONNECT,   /* no connection (refused, DNS, TLS) */
+	PLATFORM_ANSWERED, /* a complete, well-formed answer: look at status and code */
+	PLATFORM_CONNECT,  /* no connection (refused, DNS, TLS) */
 	PLATFORM_TIMEOUT,
 	PLATFORM_RESET,     /* the connection broke before the answer was complete */
 	PLATFORM_MALFORMED, /* an answer that is no envelope of the contract */
@@ -50,12 +50,13 @@ enum platform_fault {
 
 struct platform_answer {
 	enum platform_fault fault;
-	int status;             /* HTTP; 0 without one */
-	char code[32];          /* the error envelope's code; "" without one */
-	char text[160];         /* one line for people: the message, or what went wrong */
-	int64_t retry_after_ms; /* 0: none. Seconds or an HTTP date (RFC 9110 10.2.3), at most an hour */
+	int status;     /* HTTP; 0 without one */
+	char code[32];  /* the error envelope's code; "" without one */
+	char text[160]; /* one line for people: the message, or what went wrong */
+	int64_t
+	    retry_after_ms; /* 0: none. Seconds or an HTTP date (RFC 9110 10.2.3), at most an hour */
 	int64_t latency_us;
-	bool reused;            /* the connection was kept alive from before */
+	bool reused; /* the connection was kept alive from before */
 };
 
 struct platform;
@@ -78,7 +79,8 @@ struct platform_request {
 /* Everything is copied. NULL and *err (done is not called): ERR_RETRY without memory; ERR_REJECT
  * "bad_id" for an id that cannot be one part of a path: NULL, empty, ".", ".." (whatever stands
  * between could resolve them and another resource would be deleted) or longer than 256 bytes. */
-struct platform_call *platform_send(struct platform *platform, const struct platform_request *request,
+struct platform_call *platform_send(struct platform *platform,
+                                    const struct platform_request *request,
                                     struct err *err) MUST_CHECK;
 /* Drops the call at once: `done` is not called, the connection is closed. */
 void platform_cancel(struct platform_call *call);

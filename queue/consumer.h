@@ -20,12 +20,12 @@ struct producer;
 
 /* Where a message came from, and what became of it. */
 struct consumer_item {
-	struct event event;      /* filled when reject_code is "" */
-	char reject_code[32];    /* event_decode's code, or the one set by the batch's owner */
+	struct event event;   /* filled when reject_code is "" */
+	char reject_code[32]; /* event_decode's code, or the one set by the batch's owner */
 	char reject_text[EVENT_REASON_MAX];
 	int32_t partition;
 	int64_t offset;
-	void *raw;               /* the message itself, for the dead letter; owned by the consumer */
+	void *raw; /* the message itself, for the dead letter; owned by the consumer */
 };
 
 struct consumer_opts {

@@ -15,9 +15,9 @@
 #include "base/uuid.h"
 
 enum {
-	EVENT_ID_MAX = 127,       /* bytes of a resource id */
-	EVENT_BYTES_MAX = 65536,  /* value and headers of one message; past it: a dead letter */
-	EVENT_FIELD_MAX = 16,     /* headers that are looked at */
+	EVENT_ID_MAX = 127,      /* bytes of a resource id */
+	EVENT_BYTES_MAX = 65536, /* value and headers of one message; past it: a dead letter */
+	EVENT_FIELD_MAX = 16,    /* headers that are looked at */
 	EVENT_REASON_MAX = 160,
 };
 
@@ -35,9 +35,9 @@ struct event {
 	struct uuid id; /* the CloudEvents id, a UUID; the same in every redelivery */
 	struct uuid team_id;
 	struct uuid function_id;
-	struct uuid revision_id;             /* nil unless the type names a sandbox */
-	char sandbox_id[EVENT_ID_MAX + 1];   /* "" unless the type names a sandbox */
-	char traceparent[TRACE_SIZE];        /* "" when the message carries none that is valid */
+	struct uuid revision_id;           /* nil unless the type names a sandbox */
+	char sandbox_id[EVENT_ID_MAX + 1]; /* "" unless the type names a sandbox */
+	char traceparent[TRACE_SIZE];      /* "" when the message carries none that is valid */
 };
 
 /* What a Kafka message is made of, borrowed. A missing key or value is NULL with length 0. */
@@ -58,7 +58,8 @@ struct event_message {
  * "bad_specversion", "bad_content_type", "missing_attribute", "bad_attribute", "unknown_type",
  * "bad_data", "key_mismatch" (the key is there and not the function id). ERR_RETRY: no memory.
  * Pure; never blocks. Unknown attributes and data fields are ignored. */
-int event_decode(const struct event_message *message, struct event *ret, struct err *err) MUST_CHECK;
+int event_decode(const struct event_message *message, struct event *ret,
+                 struct err *err) MUST_CHECK;
 
 /* "io.sandsweep.runtime.recycled" and so on. */
 const char *event_type_name(enum event_type type);

@@ -39,8 +39,8 @@ struct relay;
 enum { RELAY_IN_FLIGHT_MAX = 4096, RELAY_FETCH_MAX = 1000 };
 
 struct relay *relay_new(struct loop *loop, struct producer *producer,
-                        const struct relay_source *source, int64_t poll_ms,
-                        struct metrics *metrics, struct err *err) MUST_CHECK;
+                        const struct relay_source *source, int64_t poll_ms, struct metrics *metrics,
+                        struct err *err) MUST_CHECK;
 /* Unless relay_idle(), the producer must be freed first: its deliveries come here. */
 void relay_free(struct relay *relay);
 

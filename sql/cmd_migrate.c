@@ -23,7 +23,8 @@ static int run(const char *verb, struct pg_sync *sync, struct err *err)
 	if (strcmp(verb, "verify") == 0)
 		return migrate_verify(sync, err);
 	int wrong = migrate_status(sync, print_status, NULL, err);
-	return wrong > 0 ? err_set(err, ERR_REJECT, "schema", "%d migration(s) are not as they should be", wrong)
+	return wrong > 0 ? err_set(err, ERR_REJECT, "schema",
+	                           "%d migration(s) are not as they should be", wrong)
 	                 : wrong;
 }
 
@@ -35,10 +36,12 @@ int cmd_migrate(const struct cmd_ctx *ctx, int argc, char **argv)
 	int n = cmd_options(argc, argv, NULL, 0, &verb, 1, &err);
 	if (n == 0 || (n == 1 && strcmp(verb, "up") != 0 && strcmp(verb, "status") != 0 &&
 	               strcmp(verb, "verify") != 0))
-		n = err_set(&err, ERR_REJECT, "usage", "say `migrate up`, `migrate status` or `migrate verify`");
+		n = err_set(&err, ERR_REJECT, "usage",
+		            "say `migrate up`, `migrate status` or `migrate verify`");
 	if (n < 0 || config_read(ctx->config, &pg_section, &config, &err) < 0)
 		return cmd_fail(ctx, &err);
-	config.query_timeout_ms = 0; /* a large table takes what it takes, and so may the one before us */
+	config.query_timeout_ms =
+	    0; /* a large table takes what it takes, and so may the one before us */
 	AUTO(pg_sync_close) struct pg_sync *sync = pg_sync_open(&config, &err);
 	if (!sync || run(verb, sync, &err) < 0)
 		return cmd_fail(ctx, &err);

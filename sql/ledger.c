@@ -5,15 +5,20 @@
 #include "base/macros.h"
 
 const struct ledger_edge ledger_edges[] = {
-    {LEDGER_IN_USE, LEDGER_EV_RELEASE, LEDGER_RELEASED, "the mapping left it, or its function was deleted"},
+    {LEDGER_IN_USE, LEDGER_EV_RELEASE, LEDGER_RELEASED,
+     "the mapping left it, or its function was deleted"},
     {LEDGER_RELEASED, LEDGER_EV_DOOM, LEDGER_DOOMED, "an event named it, or its grace ran out"},
     {LEDGER_DOOMED, LEDGER_EV_CLAIM, LEDGER_DELETING, "a worker took a lease on it"},
     {LEDGER_DOOMED, LEDGER_EV_REFUSE, LEDGER_REFUSED, "the check at claim time, or an operator"},
-    {LEDGER_DELETING, LEDGER_EV_CLAIM, LEDGER_DELETING, "the lease ran out: another worker took it over"},
-    {LEDGER_DELETING, LEDGER_EV_BACKOFF, LEDGER_DOOMED, "not now: a failure, a conflict, a stopping worker"},
-    {LEDGER_DELETING, LEDGER_EV_CONFIRM, LEDGER_GONE, "absent, and absent again after the interval"},
+    {LEDGER_DELETING, LEDGER_EV_CLAIM, LEDGER_DELETING,
+     "the lease ran out: another worker took it over"},
+    {LEDGER_DELETING, LEDGER_EV_BACKOFF, LEDGER_DOOMED,
+     "not now: a failure, a conflict, a stopping worker"},
+    {LEDGER_DELETING, LEDGER_EV_CONFIRM, LEDGER_GONE,
+     "absent, and absent again after the interval"},
     {LEDGER_DELETING, LEDGER_EV_EXHAUST, LEDGER_DEAD, "the last attempt failed"},
-    {LEDGER_DELETING, LEDGER_EV_REFUSE, LEDGER_REFUSED, "the check when a lapsed lease is taken over"},
+    {LEDGER_DELETING, LEDGER_EV_REFUSE, LEDGER_REFUSED,
+     "the check when a lapsed lease is taken over"},
     {LEDGER_DEAD, LEDGER_EV_REDRIVE, LEDGER_DOOMED, "an operator says: again"},
     {LEDGER_DEAD, LEDGER_EV_REFUSE, LEDGER_REFUSED, "an operator says: never"},
     {LEDGER_REFUSED, LEDGER_EV_REDRIVE, LEDGER_DOOMED, "an operator says: check again"},
@@ -22,8 +27,8 @@ const struct ledger_edge ledger_edges[] = {
 const size_t ledger_edge_count = N_OF(ledger_edges);
 
 static const char *const names[] = {
-    [LEDGER_IN_USE] = "in_use", [LEDGER_RELEASED] = "released", [LEDGER_DOOMED] = "doomed",
-    [LEDGER_DELETING] = "deleting", [LEDGER_GONE] = "gone", [LEDGER_DEAD] = "dead",
+    [LEDGER_IN_USE] = "in_use",     [LEDGER_RELEASED] = "released", [LEDGER_DOOMED] = "doomed",
+    [LEDGER_DELETING] = "deleting", [LEDGER_GONE] = "gone",         [LEDGER_DEAD] = "dead",
     [LEDGER_REFUSED] = "refused",
 };
 

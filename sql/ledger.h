@@ -17,14 +17,14 @@ enum ledger_state {
 	LEDGER_STATE_COUNT,
 };
 enum ledger_event {
-	LEDGER_EV_RELEASE, /* the mapping left it, or its function was deleted */
-	LEDGER_EV_DOOM,    /* an event named it, or its grace ran out */
-	LEDGER_EV_CLAIM,   /* a worker took a lease on it */
-	LEDGER_EV_BACKOFF, /* not now: an attempt failed, a conflict, a worker stopped */
-	LEDGER_EV_CONFIRM, /* proved absent */
-	LEDGER_EV_EXHAUST, /* the last attempt failed */
-	LEDGER_EV_REFUSE,  /* the check at claim time, or an operator, says no */
-	LEDGER_EV_REDRIVE, /* an operator says again */
+	LEDGER_EV_RELEASE,  /* the mapping left it, or its function was deleted */
+	LEDGER_EV_DOOM,     /* an event named it, or its grace ran out */
+	LEDGER_EV_CLAIM,    /* a worker took a lease on it */
+	LEDGER_EV_BACKOFF,  /* not now: an attempt failed, a conflict, a worker stopped */
+	LEDGER_EV_CONFIRM,  /* proved absent */
+	LEDGER_EV_EXHAUST,  /* the last attempt failed */
+	LEDGER_EV_REFUSE,   /* the check at claim time, or an operator, says no */
+	LEDGER_EV_REDRIVE,  /* an operator says again */
 	LEDGER_EV_REAPPEAR, /* it was gone, and the platform shows it */
 	LEDGER_EVENT_COUNT,
 };

@@ -13,7 +13,8 @@ static const struct row_col applied_cols[] = {
     {"name", ROW_TEXT, offsetof(struct applied, name)},
     {"sha256", ROW_TEXT, offsetof(struct applied, sha256)},
 };
-static const struct row_shape applied_shape = {applied_cols, N_OF(applied_cols), sizeof(struct applied)};
+static const struct row_shape applied_shape = {applied_cols, N_OF(applied_cols),
+                                               sizeof(struct applied)};
 
 struct there {
 	bool there;
@@ -135,8 +136,8 @@ static int apply(struct pg_sync *sync, const struct migration *m, struct err *er
 	               m->version, m->name, inner.text);
 }
 
-int migrate_up(struct pg_sync *sync, void (*report)(void *arg, const struct migration *m), void *arg,
-               struct err *err)
+int migrate_up(struct pg_sync *sync, void (*report)(void *arg, const struct migration *m),
+               void *arg, struct err *err)
 {
 	struct finding finding = {0};
 	if (pg_sync_run(sync, QUERY_MIGRATE_LOCK, NULL, NULL, err) < 0 ||

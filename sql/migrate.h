@@ -14,8 +14,8 @@ extern const int sql_migration_count;
 
 /* Applies what is missing and calls report(arg, migration) for each. -1: ERR_REJECT "schema" when the database
  * is newer or changed; otherwise as pg_sync_run. Blocks while another one migrates. */
-int migrate_up(struct pg_sync *sync, void (*report)(void *arg, const struct migration *m), void *arg,
-               struct err *err) MUST_CHECK;
+int migrate_up(struct pg_sync *sync, void (*report)(void *arg, const struct migration *m),
+               void *arg, struct err *err) MUST_CHECK;
 
 /* 0 when the database has exactly our migrations; -1 ERR_REJECT "schema" with one sentence that says older,
  * newer or changed, and what to do. Every service calls it before it starts. */

@@ -15,11 +15,12 @@
 
 /* The [postgres] section. */
 struct pg_config {
-	const char *dsn;            /* a libpq connection string or URI; secret, required */
-	int64_t pool_size;          /* connections of one process, beside one that listens */
+	const char *dsn;   /* a libpq connection string or URI; secret, required */
+	int64_t pool_size; /* connections of one process, beside one that listens */
 	int64_t connect_timeout_ms;
-	int64_t query_timeout_ms;   /* server-side statement_timeout; the client gives up a second later */
-	int64_t pending_max;        /* queries waiting on one connection; past it ERR_RETRY */
+	int64_t
+	    query_timeout_ms; /* server-side statement_timeout; the client gives up a second later */
+	int64_t pending_max;  /* queries waiting on one connection; past it ERR_RETRY */
 };
 extern const struct config_section pg_section;
 
@@ -27,8 +28,8 @@ extern const struct config_section pg_section;
  * Values of one statement, in the order of $1, $2, ...; text format. Copied by whoever sends. */
 enum { PG_PARAMS_MAX = 16, PG_PARAMS_BYTES_MAX = 8 << 20 };
 struct pg_params {
-	struct buf text;                   /* the values, each with its NUL */
-	int64_t at[PG_PARAMS_MAX];         /* where each begins in text; -1: NULL */
+	struct buf text;           /* the values, each with its NUL */
+	int64_t at[PG_PARAMS_MAX]; /* where each begins in text; -1: NULL */
 	int count;
 };
 void pg_params_init(struct pg_params *params);
@@ -56,11 +57,12 @@ struct pg_result; /* borrowed during the callback; decode it with row.h */
  * failure, deadlock, server starting up or shutting down; ERR_REJECT the data was refused
  * (constraint, our triggers); ERR_FATAL the schema is not what this program was built for.
  * err->code is the SQLSTATE where the server gave one. */
-struct pg_call { /* what travels with a statement for whoever sent it */
+struct pg_call {      /* what travels with a statement for whoever sent it */
 	void (*fn)(void); /* a callback of another type, cast back before it is called; may be NULL */
 	void *arg;
 };
-typedef void pg_done_fn(const struct pg_call *call, const struct pg_result *res, const struct err *err);
+typedef void pg_done_fn(const struct pg_call *call, const struct pg_result *res,
+                        const struct err *err);
 
 /* SQLSTATE to an error kind: the one place. NULL sqlstate: the connection broke. */
 enum err_kind pg_sqlstate_kind(const char *sqlstate);
@@ -68,7 +70,7 @@ enum err_kind pg_sqlstate_kind(const char *sqlstate);
 /* ---- one connection ---- */
 struct pg_conn;
 struct pg_conn_opts {
-	void (*on_ready)(void *arg);                      /* (re)connected */
+	void (*on_ready)(void *arg);                       /* (re)connected */
 	void (*on_lost)(void *arg, const struct err *err); /* and when a connection attempt failed */
 	void (*on_notify)(void *arg, const char *channel);
 	void *arg;
@@ -95,7 +97,8 @@ int pg_conn_send(struct pg_conn *conn, enum query_id query, enum pg_mode mode,
 
 /* ---- a pool of them ---- */
 struct pg_pool;
-struct pg_pool *pg_pool_new(struct loop *loop, const struct pg_config *config, struct err *err) MUST_CHECK;
+struct pg_pool *pg_pool_new(struct loop *loop, const struct pg_config *config,
+                            struct err *err) MUST_CHECK;
 void pg_pool_free(struct pg_pool *pool); /* calls back nobody */
 /* Takes the connection with the least waiting; but reads of one round are gathered on one connection
  * while there are few of them, since a round trip costs more than a statement. As pg_conn_send. */

@@ -27,17 +27,17 @@ enum err_kind pg_sqlstate_kind(const char *sqlstate)
 		const char *prefix;
 		enum err_kind kind;
 	} kinds[] = {
-	    {"08", ERR_RETRY},     /* connection */
-	    {"40", ERR_RETRY},     /* serialization failure, deadlock */
-	    {"53", ERR_RETRY},     /* out of disk, memory, connections */
-	    {"55", ERR_RETRY},     /* object in use, lock not available */
-	    {"57", ERR_RETRY},     /* cancelled, shutting down, starting up */
-	    {"58", ERR_RETRY},     /* I/O */
-	    {"25006", ERR_RETRY},  /* read only: a standby before its promotion */
-	    {"25P03", ERR_RETRY},  /* the server ended a transaction that had idled */
-	    {"22", ERR_REJECT},    /* data */
-	    {"23", ERR_REJECT},    /* constraint */
-	    {"SW", ERR_REJECT},    /* our own triggers */
+	    {"08", ERR_RETRY},    /* connection */
+	    {"40", ERR_RETRY},    /* serialization failure, deadlock */
+	    {"53", ERR_RETRY},    /* out of disk, memory, connections */
+	    {"55", ERR_RETRY},    /* object in use, lock not available */
+	    {"57", ERR_RETRY},    /* cancelled, shutting down, starting up */
+	    {"58", ERR_RETRY},    /* I/O */
+	    {"25006", ERR_RETRY}, /* read only: a standby before its promotion */
+	    {"25P03", ERR_RETRY}, /* the server ended a transaction that had idled */
+	    {"22", ERR_REJECT},   /* data */
+	    {"23", ERR_REJECT},   /* constraint */
+	    {"SW", ERR_REJECT},   /* our own triggers */
 	};
 	if (!sqlstate || !*sqlstate)
 		return ERR_RETRY;
@@ -89,9 +89,12 @@ void pg_conninfo(const struct pg_config *config, bool prepares, char scratch[PG_
 	(void)snprintf(timeout, TIMEOUT_SIZE, "%lld",
 	               (long long)((config->connect_timeout_ms + 999) / 1000));
 	const char *pairs[][2] = {
-	    {"dbname", config->dsn},         {"application_name", "sandsweep"},
-	    {"options", options},            {"connect_timeout", timeout},
-	    {"client_encoding", "UTF8"},     {"tcp_user_timeout", "30000"},
+	    {"dbname", config->dsn},
+	    {"application_name", "sandsweep"},
+	    {"options", options},
+	    {"connect_timeout", timeout},
+	    {"client_encoding", "UTF8"},
+	    {"tcp_user_timeout", "30000"},
 	    {NULL, NULL},
 	};
 	for (size_t i = 0; i < N_OF(pairs); i++) {

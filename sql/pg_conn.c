@@ -17,9 +17,9 @@ struct request {
 	enum pg_mode mode;
 	pg_done_fn *done;
 	struct pg_call call;
-	int resends;    /* after another statement of its group had failed */
-	bool prepares;  /* a Parse goes in front of it */
-	bool syncs;     /* a Sync follows it */
+	int resends;   /* after another statement of its group had failed */
+	bool prepares; /* a Parse goes in front of it */
+	bool syncs;    /* a Sync follows it */
 	int64_t sent_us;
 	struct err err; /* of its Parse */
 	int param_count;
@@ -208,7 +208,8 @@ static struct request *request_new(enum query_id query, enum pg_mode mode,
 }
 
 int pg_conn_send(struct pg_conn *conn, enum query_id query, enum pg_mode mode,
-                 const struct pg_params *params, pg_done_fn *done, struct pg_call call, struct err *err)
+                 const struct pg_params *params, pg_done_fn *done, struct pg_call call,
+                 struct err *err)
 {
 	if (params && params->text.failed)
 		return err_set(err, ERR_REJECT, "params", "the parameters of a statement are too large");
@@ -235,7 +236,8 @@ static bool must_resend(const struct request *request, const PGresult *res)
 {
 	const char *state = res ? PQresultErrorField(res, PG_DIAG_SQLSTATE) : NULL;
 	return request->resends < RESENDS_MAX && request->err.kind == ERR_NONE &&
-	       (PQresultStatus(res) == PGRES_PIPELINE_ABORTED || (state && strcmp(state, "26000") == 0));
+	       (PQresultStatus(res) == PGRES_PIPELINE_ABORTED ||
+	        (state && strcmp(state, "26000") == 0));
 }
 
 static void deliver(struct pg_conn *conn, struct request *request, PGresult *res)
@@ -414,7 +416,8 @@ static void on_connecting(void *arg, uint32_t events)
 	/* libpq may have moved on to another address, with another socket. */
 	uint32_t wanted = step == PGRES_POLLING_READING ? EPOLLIN : EPOLLOUT;
 	loop_io_del(conn->loop, &conn->io);
-	if (loop_io_add(conn->loop, &conn->io, PQsocket(conn->pg), wanted, on_connecting, conn, &err) < 0)
+	if (loop_io_add(conn->loop, &conn->io, PQsocket(conn->pg), wanted, on_connecting, conn, &err) <
+	    0)
 		lose(conn, &err);
 }
 
@@ -429,7 +432,8 @@ static void connect_begin(struct pg_conn *conn)
 	loop_timer_set(conn->loop, &conn->timer, conn->config->connect_timeout_ms * 1000);
 	if (PQstatus(conn->pg) == CONNECTION_BAD)
 		lose_for(conn, "cannot connect to PostgreSQL");
-	else if (loop_io_add(conn->loop, &conn->io, PQsocket(conn->pg), EPOLLOUT, on_connecting, conn, &err) < 0)
+	else if (loop_io_add(conn->loop, &conn->io, PQsocket(conn->pg), EPOLLOUT, on_connecting, conn,
+	                     &err) < 0)
 		lose(conn, &err);
 }
 

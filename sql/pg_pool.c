@@ -86,7 +86,8 @@ static struct pg_conn *choose(const struct pg_pool *pool, enum pg_mode mode)
 }
 
 int pg_pool_send(struct pg_pool *pool, enum query_id query, enum pg_mode mode,
-                 const struct pg_params *params, pg_done_fn *done, struct pg_call call, struct err *err)
+                 const struct pg_params *params, pg_done_fn *done, struct pg_call call,
+                 struct err *err)
 {
 	struct pg_conn *conn = choose(pool, mode);
 	if (!conn)
@@ -103,8 +104,8 @@ bool pg_pool_healthy(const struct pg_pool *pool, int64_t within_us, char why[128
 		     loop_now_us(pool->loop) - pg_conn_last_heard_us(conn) <= within_us))
 			return true;
 	}
-	(void)snprintf(why, 128, "%s", any_ready(pool) ? "PostgreSQL does not answer"
-	                                               : "PostgreSQL is not connected");
+	(void)snprintf(why, 128, "%s",
+	               any_ready(pool) ? "PostgreSQL does not answer" : "PostgreSQL is not connected");
 	return false;
 }
 

@@ -13,11 +13,12 @@ struct pg_sync {
 static int connect_err(struct err *err, const PGconn *conn)
 {
 	const char *text = PQerrorMessage(conn);
-	bool refused = strstr(text, "FATAL") && !strstr(text, "starting up") && !strstr(text, "shutting down") &&
-	               !strstr(text, "too many") && !strstr(text, "remaining connection slots") &&
+	bool refused = strstr(text, "FATAL") && !strstr(text, "starting up") &&
+	               !strstr(text, "shutting down") && !strstr(text, "too many") &&
+	               !strstr(text, "remaining connection slots") &&
 	               !strstr(text, "not yet accepting");
-	return err_set(err, refused ? ERR_FATAL : ERR_RETRY, "connect", "cannot connect to PostgreSQL: %s",
-	               *text ? text : "no answer");
+	return err_set(err, refused ? ERR_FATAL : ERR_RETRY, "connect",
+	               "cannot connect to PostgreSQL: %s", *text ? text : "no answer");
 }
 
 static int check_dsn(const char *dsn, struct err *err)
@@ -67,8 +68,8 @@ int pg_sync_run(struct pg_sync *sync, enum query_id query, const struct pg_param
 	const char *values[PG_PARAMS_MAX];
 	if (pg_params_values(params, values, err) < 0)
 		return -1;
-	PGresult *res = PQexecParams(sync->conn, sql_queries[query].sql, params ? params->count : 0, NULL,
-	                             values, NULL, NULL, 1);
+	PGresult *res = PQexecParams(sync->conn, sql_queries[query].sql, params ? params->count : 0,
+	                             NULL, values, NULL, NULL, 1);
 	ExecStatusType status = PQresultStatus(res);
 	if (status != PGRES_TUPLES_OK && status != PGRES_COMMAND_OK) {
 		(void)pg_result_err(err, res, sync->conn, sql_queries[query].name);

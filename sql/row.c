@@ -47,8 +47,9 @@ int row_check(const struct pg_result *res, const struct row_shape *shape, struct
 		const struct row_col *col = &shape->cols[i];
 		if (strcmp(PQfname(raw, i), col->name) != 0 || PQfformat(raw, i) != 1 ||
 		    !type_fits(col->type, PQftype(raw, i)))
-			return err_set(err, ERR_FATAL, "row_shape", "column %d of a result is %s (type %u), not %s",
-			               i + 1, PQfname(raw, i), PQftype(raw, i), col->name);
+			return err_set(err, ERR_FATAL, "row_shape",
+			               "column %d of a result is %s (type %u), not %s", i + 1, PQfname(raw, i),
+			               PQftype(raw, i), col->name);
 	}
 	return 0;
 }
@@ -83,9 +84,7 @@ static void get_col(const PGresult *raw, int row, int at, const struct row_col *
 			number = INT64_MAX;
 		memcpy(field, &number, sizeof(number));
 		return;
-	case ROW_BOOL:
-		*(bool *)field = value[0] != 0;
-		return;
+	case ROW_BOOL: *(bool *)field = value[0] != 0; return;
 	case ROW_UUID:
 		memcpy(field, value, len == (int)sizeof(struct uuid) ? sizeof(struct uuid) : 0);
 		return;
@@ -93,9 +92,7 @@ static void get_col(const PGresult *raw, int row, int at, const struct row_col *
 		value++; /* the version byte in front of jsonb's text */
 		memcpy(field, &value, sizeof(value));
 		return;
-	case ROW_TEXT:
-		memcpy(field, &value, sizeof(value));
-		return;
+	case ROW_TEXT: memcpy(field, &value, sizeof(value)); return;
 	}
 }
 

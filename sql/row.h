@@ -30,7 +30,8 @@ struct row_shape {
 int row_count(const struct pg_result *res);
 /* 0 when the result's columns are those of the shape, in name, order and type; -1 ERR_FATAL otherwise.
  * Call once per result, before row_get. */
-int row_check(const struct pg_result *res, const struct row_shape *shape, struct err *err) MUST_CHECK;
+int row_check(const struct pg_result *res, const struct row_shape *shape,
+              struct err *err) MUST_CHECK;
 /* Fills the struct from row `at`; every field is set. Values that a type cannot hold do not occur after
  * row_check. Texts live as long as the result. */
 void row_get(const struct pg_result *res, const struct row_shape *shape, int at, void *ret);

@@ -3,10 +3,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "call.h"
 #include "base/num.h"
+#include "call.h"
 
-#define COL(type, field, kind) {#field, kind, offsetof(struct type, field)}
+#define COL(type, field, kind)                     \
+	{                                              \
+#field, kind, offsetof(struct type, field) \
+	}
 
 /* ---- shapes ---- */
 
@@ -84,7 +87,8 @@ static int single(const struct pg_result *res, const struct row_shape *shape, vo
 	return 1;
 }
 
-static void on_function(const struct pg_call *call, const struct pg_result *res, const struct err *failed)
+static void on_function(const struct pg_call *call, const struct pg_result *res,
+                        const struct err *failed)
 {
 	struct store_function row;
 	struct err err = {0};
@@ -109,7 +113,8 @@ static void on_function_list(const struct pg_call *call, const struct pg_result 
 	fn(call->arg, NULL, NULL);
 }
 
-static void on_runtime(const struct pg_call *call, const struct pg_result *res, const struct err *failed)
+static void on_runtime(const struct pg_call *call, const struct pg_result *res,
+                       const struct err *failed)
 {
 	struct store_runtime row;
 	struct err err = {0};
@@ -117,7 +122,8 @@ static void on_runtime(const struct pg_call *call, const struct pg_result *res, 
 	((store_runtime_fn *)call->fn)(call->arg, found > 0 ? &row : NULL, found < 0 ? &err : NULL);
 }
 
-static void on_key(const struct pg_call *call, const struct pg_result *res, const struct err *failed)
+static void on_key(const struct pg_call *call, const struct pg_result *res,
+                   const struct err *failed)
 {
 	struct key_row row;
 	struct err err = {0};
@@ -127,7 +133,8 @@ static void on_key(const struct pg_call *call, const struct pg_result *res, cons
 	((store_key_fn *)call->fn)(call->arg, found > 0 ? &row.key : NULL, found < 0 ? &err : NULL);
 }
 
-static void on_plain(const struct pg_call *call, const struct pg_result *res, const struct err *failed)
+static void on_plain(const struct pg_call *call, const struct pg_result *res,
+                     const struct err *failed)
 {
 	(void)res;
 	if (call->fn)
@@ -155,8 +162,8 @@ static void actor_params(struct pg_params *params, const struct store_actor *act
 	pg_param_text(params, actor->traceparent);
 }
 
-int store_function_list(struct pg_pool *pool, const struct uuid *team_id, store_function_list_fn *fn,
-                        void *arg, struct err *err)
+int store_function_list(struct pg_pool *pool, const struct uuid *team_id,
+                        store_function_list_fn *fn, void *arg, struct err *err)
 {
 	struct pg_params params;
 	pg_params_init(&params);
@@ -170,8 +177,8 @@ int store_function_get(struct pg_pool *pool, const struct store_ref *ref, store_
 {
 	struct pg_params params;
 	ref_params(&params, ref);
-	return call_send(pool, NULL, QUERY_FUNCTION_GET, PG_READ, &params, on_function,
-	                 CALL(fn, arg), err);
+	return call_send(pool, NULL, QUERY_FUNCTION_GET, PG_READ, &params, on_function, CALL(fn, arg),
+	                 err);
 }
 
 static void autoscaling_param(struct pg_params *params, const struct store_function_change *change)
@@ -191,8 +198,9 @@ static void autoscaling_param(struct pg_params *params, const struct store_funct
 }
 
 int store_function_update(struct pg_pool *pool, const struct store_ref *ref,
-                          const struct store_actor *actor, const struct store_function_change *change,
-                          store_function_fn *fn, void *arg, struct err *err)
+                          const struct store_actor *actor,
+                          const struct store_function_change *change, store_function_fn *fn,
+                          void *arg, struct err *err)
 {
 	struct pg_params params;
 	ref_params(&params, ref);
@@ -223,8 +231,8 @@ int store_runtime_get(struct pg_pool *pool, const struct store_ref *ref, store_r
 {
 	struct pg_params params;
 	ref_params(&params, ref);
-	return call_send(pool, NULL, QUERY_RUNTIME_GET, PG_READ, &params, on_runtime,
-	                 CALL(fn, arg), err);
+	return call_send(pool, NULL, QUERY_RUNTIME_GET, PG_READ, &params, on_runtime, CALL(fn, arg),
+	                 err);
 }
 
 int store_runtime_clear(struct pg_pool *pool, enum store_clear how, const struct store_ref *ref,
@@ -233,18 +241,19 @@ int store_runtime_clear(struct pg_pool *pool, enum store_clear how, const struct
 {
 	static const char *const types[] = {[STORE_RECYCLE] = "io.sandsweep.runtime.recycled",
 	                                    [STORE_RESTART] = "io.sandsweep.runtime.restarted"};
-	static const char *const reasons[] = {[STORE_RECYCLE] = "recycled", [STORE_RESTART] = "restarted"};
+	static const char *const reasons[] = {
+	    [STORE_RECYCLE] = "recycled", [STORE_RESTART] = "restarted"};
 	struct pg_params params;
 	ref_params(&params, ref);
 	pg_param_text(&params, types[how]);
 	pg_param_text(&params, reasons[how]);
 	actor_params(&params, actor);
-	return call_send(pool, NULL, QUERY_RUNTIME_CLEAR, PG_WRITE, &params, on_runtime,
-	                 CALL(fn, arg), err);
+	return call_send(pool, NULL, QUERY_RUNTIME_CLEAR, PG_WRITE, &params, on_runtime, CALL(fn, arg),
+	                 err);
 }
 
-int store_key_find(struct pg_pool *pool, const uint8_t sha256[HASH_SIZE], store_key_fn *fn, void *arg,
-                   struct err *err)
+int store_key_find(struct pg_pool *pool, const uint8_t sha256[HASH_SIZE], store_key_fn *fn,
+                   void *arg, struct err *err)
 {
 	struct pg_params params;
 	char hex[HASH_HEX_SIZE];
@@ -266,7 +275,8 @@ int store_wake_relays(struct pg_pool *pool, struct err *err)
 {
 	struct pg_params params;
 	pg_params_init(&params);
-	return call_send(pool, NULL, QUERY_WAKE_RELAYS, PG_WRITE, &params, on_plain, CALL(NULL, NULL), err);
+	return call_send(pool, NULL, QUERY_WAKE_RELAYS, PG_WRITE, &params, on_plain, CALL(NULL, NULL),
+	                 err);
 }
 
 /* ---- hearing of changed keys ---- */
@@ -277,7 +287,8 @@ struct store_key_watch {
 	void *arg;
 };
 
-static void on_listening(const struct pg_call *call, const struct pg_result *res, const struct err *err)
+static void on_listening(const struct pg_call *call, const struct pg_result *res,
+                         const struct err *err)
 {
 	struct store_key_watch *watch = call->arg;
 	(void)res;
@@ -290,7 +301,8 @@ static void on_watch_ready(void *arg)
 	struct store_key_watch *watch = arg;
 	struct err err = {0};
 	/* A failure to send is a connection that was lost again: it comes back here. */
-	(void)!pg_conn_send(watch->conn, QUERY_LISTEN_KEYS, PG_WRITE, NULL, on_listening, CALL(NULL, watch), &err);
+	(void)!pg_conn_send(watch->conn, QUERY_LISTEN_KEYS, PG_WRITE, NULL, on_listening,
+	                    CALL(NULL, watch), &err);
 }
 
 static void on_key_notice(void *arg, const char *channel)
@@ -301,7 +313,8 @@ static void on_key_notice(void *arg, const char *channel)
 }
 
 struct store_key_watch *store_key_watch_new(struct loop *loop, const struct pg_config *config,
-                                            void (*on_change)(void *arg), void *arg, struct err *err)
+                                            void (*on_change)(void *arg), void *arg,
+                                            struct err *err)
 {
 	struct store_key_watch *watch = calloc(1, sizeof(*watch));
 	if (!watch) {

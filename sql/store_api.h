@@ -7,7 +7,7 @@
 #include "base/hash.h"
 #include "pg.h"
 
-/* A function as CONTRACT 1.2 describes it. Texts are borrowed. */
+/* A function as docs/api.md describes it. Texts are borrowed. */
 struct store_function {
 	struct uuid id, team_id, active_revision_id /* nil: none */, created_by /* nil: none */;
 	const char *name, *slug, *domain_label;
@@ -29,7 +29,8 @@ struct store_runtime {
 /* `function` is NULL with err NULL: there is none for this team (404). */
 typedef void store_function_fn(void *arg, const struct store_function *function,
                                const struct err *err);
-typedef void store_runtime_fn(void *arg, const struct store_runtime *runtime, const struct err *err);
+typedef void store_runtime_fn(void *arg, const struct store_runtime *runtime,
+                              const struct err *err);
 /* Called for every row in order, then once with function NULL: the end, or an error. */
 typedef void store_function_list_fn(void *arg, const struct store_function *function,
                                     const struct err *err);
@@ -42,7 +43,7 @@ struct store_ref {
 };
 /* Who asks, for audit and events. */
 struct store_actor {
-	struct uuid principal;   /* CONTRACT 1.1, never nil */
+	struct uuid principal; /* docs/api.md, "Keys"; never nil */
 	const char *request_id;
 	const char *traceparent; /* the request's own span */
 };
@@ -54,20 +55,21 @@ struct store_function_change {
 	int64_t min_warm, max_active, target_concurrency, scale_down_after_seconds;
 };
 
-int store_function_list(struct pg_pool *pool, const struct uuid *team_id, store_function_list_fn *fn,
-                        void *arg, struct err *err) MUST_CHECK;
+int store_function_list(struct pg_pool *pool, const struct uuid *team_id,
+                        store_function_list_fn *fn, void *arg, struct err *err) MUST_CHECK;
 int store_function_get(struct pg_pool *pool, const struct store_ref *ref, store_function_fn *fn,
                        void *arg, struct err *err) MUST_CHECK;
 /* Changes, releases the runtimes when it disables, writes audit and outbox rows: one statement. */
 int store_function_update(struct pg_pool *pool, const struct store_ref *ref,
-                          const struct store_actor *actor, const struct store_function_change *change,
-                          store_function_fn *fn, void *arg, struct err *err) MUST_CHECK;
+                          const struct store_actor *actor,
+                          const struct store_function_change *change, store_function_fn *fn,
+                          void *arg, struct err *err) MUST_CHECK;
 /* Soft delete: releases everything of every revision, writes audit and outbox rows: one statement. */
 int store_function_delete(struct pg_pool *pool, const struct store_ref *ref,
                           const struct store_actor *actor, store_function_fn *fn, void *arg,
                           struct err *err) MUST_CHECK;
-int store_runtime_get(struct pg_pool *pool, const struct store_ref *ref, store_runtime_fn *fn, void *arg,
-                      struct err *err) MUST_CHECK;
+int store_runtime_get(struct pg_pool *pool, const struct store_ref *ref, store_runtime_fn *fn,
+                      void *arg, struct err *err) MUST_CHECK;
 /* Clears the mapping of the active revision, releases its sandbox, writes audit and outbox rows: one statement.
  * The runtime that is given back is the one after clearing. */
 enum store_clear { STORE_RECYCLE, STORE_RESTART };
@@ -81,13 +83,13 @@ struct store_key {
 	uint8_t sha256[HASH_SIZE];
 	bool platform_scope;
 	bool may_read, may_create, may_write, may_delete; /* function:read ... */
-	int64_t expires_at_us; /* 0: never */
-	int64_t rate_per_second; /* 0: the configured default */
+	int64_t expires_at_us;                            /* 0: never */
+	int64_t rate_per_second;                          /* 0: the configured default */
 };
 /* `key` NULL with err NULL: no such active key. Expired and revoked keys are not found. */
 typedef void store_key_fn(void *arg, const struct store_key *key, const struct err *err);
-int store_key_find(struct pg_pool *pool, const uint8_t sha256[HASH_SIZE], store_key_fn *fn, void *arg,
-                   struct err *err) MUST_CHECK;
+int store_key_find(struct pg_pool *pool, const uint8_t sha256[HASH_SIZE], store_key_fn *fn,
+                   void *arg, struct err *err) MUST_CHECK;
 
 /* SELECT 1, for readiness. */
 int store_ping(struct pg_pool *pool, void (*fn)(void *arg, const struct err *err), void *arg,
@@ -106,13 +108,13 @@ void store_key_watch_free(struct store_key_watch *watch);
 /* ---- for `sandsweep keys`, blocking ---- */
 struct pg_sync;
 struct store_key_new {
-	const char *name;            /* for people */
+	const char *name; /* for people */
 	const char *region;
-	struct uuid team_id;         /* nil: scope platform */
-	struct uuid principal;       /* nil: the key's own id stands for it */
-	const char *permissions;     /* "function:read,function:write", "*" */
-	int64_t expires_in_s;        /* 0: never */
-	int64_t rate_per_second;     /* 0: default */
+	struct uuid team_id;     /* nil: scope platform */
+	struct uuid principal;   /* nil: the key's own id stands for it */
+	const char *permissions; /* "function:read,function:write", "*" */
+	int64_t expires_in_s;    /* 0: never */
+	int64_t rate_per_second; /* 0: default */
 	char sha256_hex[HASH_HEX_SIZE];
 };
 int store_key_create(struct pg_sync *sync, const struct store_key_new *key, struct uuid *ret_id,

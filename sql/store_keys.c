@@ -20,7 +20,8 @@ static const struct row_col list_cols[] = {
     {"expires_at", ROW_TIME, offsetof(struct store_key_row, expires_at_us)},
     {"revoked_at", ROW_TIME, offsetof(struct store_key_row, revoked_at_us)},
 };
-static const struct row_shape list_shape = {list_cols, N_OF(list_cols), sizeof(struct store_key_row)};
+static const struct row_shape list_shape = {list_cols, N_OF(list_cols),
+                                            sizeof(struct store_key_row)};
 
 /* "a,b" as an array of two. */
 static void permissions_param(struct pg_params *params, const char *list)
@@ -75,7 +76,8 @@ int store_key_list(struct pg_sync *sync, void (*fn)(void *arg, const struct stor
 {
 	AUTO(pg_sync_drop) struct pg_result *res = NULL;
 	struct store_key_row row;
-	if (pg_sync_run(sync, QUERY_KEY_LIST, NULL, &res, err) < 0 || row_check(res, &list_shape, err) < 0)
+	if (pg_sync_run(sync, QUERY_KEY_LIST, NULL, &res, err) < 0 ||
+	    row_check(res, &list_shape, err) < 0)
 		return -1;
 	for (int i = 0; i < row_count(res); i++) {
 		row_get(res, &list_shape, i, &row);

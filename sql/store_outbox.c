@@ -63,11 +63,13 @@ static void stand(void *arg)
 	struct store_outbox *outbox = arg;
 	struct err err = {0};
 	if (pg_conn_ready(outbox->conn) && !outbox->elected &&
-	    pg_conn_send(outbox->conn, QUERY_RELAY_ELECT, PG_WRITE, NULL, on_election, CALL(NULL, outbox), &err) < 0)
+	    pg_conn_send(outbox->conn, QUERY_RELAY_ELECT, PG_WRITE, NULL, on_election,
+	                 CALL(NULL, outbox), &err) < 0)
 		loop_timer_set(outbox->loop, &outbox->election, ELECTION_RETRY_US);
 }
 
-static void on_listening(const struct pg_call *call, const struct pg_result *res, const struct err *err)
+static void on_listening(const struct pg_call *call, const struct pg_result *res,
+                         const struct err *err)
 {
 	struct store_outbox *outbox = call->arg;
 	(void)res;
@@ -79,7 +81,8 @@ static void on_ready(void *arg)
 {
 	struct store_outbox *outbox = arg;
 	struct err err = {0};
-	(void)!pg_conn_send(outbox->conn, QUERY_LISTEN_OUTBOX, PG_WRITE, NULL, on_listening, CALL(NULL, outbox), &err);
+	(void)!pg_conn_send(outbox->conn, QUERY_LISTEN_OUTBOX, PG_WRITE, NULL, on_listening,
+	                    CALL(NULL, outbox), &err);
 	stand(outbox);
 }
 
@@ -126,7 +129,8 @@ void store_outbox_free(struct store_outbox *outbox)
 	free(outbox);
 }
 
-static void on_fetch(const struct pg_call *call, const struct pg_result *res, const struct err *failed)
+static void on_fetch(const struct pg_call *call, const struct pg_result *res,
+                     const struct err *failed)
 {
 	store_outbox_fn *fn = (store_outbox_fn *)call->fn;
 	struct store_outbox_row row;
@@ -153,7 +157,8 @@ int store_outbox_fetch(struct store_outbox *outbox, int64_t after, int max, stor
 	                 CALL(fn, arg), err);
 }
 
-static void on_deleted(const struct pg_call *call, const struct pg_result *res, const struct err *err)
+static void on_deleted(const struct pg_call *call, const struct pg_result *res,
+                       const struct err *err)
 {
 	(void)res;
 	((void (*)(void *, const struct err *))call->fn)(call->arg, err);

@@ -4,8 +4,14 @@
 
 #include "base/num.h"
 
-#define COL(field, type) {#field, type, offsetof(struct store_target, field)}
-#define COL_TIME(field) {#field, ROW_TIME, offsetof(struct store_target, field##_us)}
+#define COL(field, type)                                   \
+	{                                                      \
+#field, type, offsetof(struct store_target, field) \
+	}
+#define COL_TIME(field)                                             \
+	{                                                               \
+#field, ROW_TIME, offsetof(struct store_target, field##_us) \
+	}
 
 static const struct row_col target_cols[] = {
     COL(id, ROW_I64),
@@ -31,7 +37,8 @@ static const struct row_col target_cols[] = {
     COL_TIME(due_at),
     COL(evidence, ROW_JSON),
 };
-static const struct row_shape target_shape = {target_cols, N_OF(target_cols), sizeof(struct store_target)};
+static const struct row_shape target_shape = {target_cols, N_OF(target_cols),
+                                              sizeof(struct store_target)};
 
 struct id_row {
 	int64_t id;

@@ -21,7 +21,8 @@ static const struct row_col doom_cols[] = {
 };
 static const struct row_shape doom_shape = {doom_cols, N_OF(doom_cols), sizeof(struct doom_row)};
 
-static void on_doom(const struct pg_call *call, const struct pg_result *res, const struct err *failed)
+static void on_doom(const struct pg_call *call, const struct pg_result *res,
+                    const struct err *failed)
 {
 	store_doom_fn *fn = (store_doom_fn *)call->fn;
 	struct doom_row row = {0};
@@ -42,7 +43,8 @@ static void on_doom(const struct pg_call *call, const struct pg_result *res, con
 }
 
 /* One array parameter of uuids, by the offset of the field. */
-static void uuid_array(struct pg_params *params, const struct store_doom *items, int count, size_t offset)
+static void uuid_array(struct pg_params *params, const struct store_doom *items, int count,
+                       size_t offset)
 {
 	pg_param_array(params);
 	for (int i = 0; i < count; i++)
@@ -93,9 +95,11 @@ static const struct row_col claim_cols[] = {
     {"more_teams", ROW_BOOL, offsetof(struct store_claimed, more_teams)},
     {"looked_at", ROW_I64, offsetof(struct store_claimed, looked_at)},
 };
-static const struct row_shape claim_shape = {claim_cols, N_OF(claim_cols), sizeof(struct store_claimed)};
+static const struct row_shape claim_shape = {claim_cols, N_OF(claim_cols),
+                                             sizeof(struct store_claimed)};
 
-static void on_claim(const struct pg_call *call, const struct pg_result *res, const struct err *failed)
+static void on_claim(const struct pg_call *call, const struct pg_result *res,
+                     const struct err *failed)
 {
 	store_claim_fn *fn = (store_claim_fn *)call->fn;
 	struct store_claimed row = {0};
@@ -116,8 +120,8 @@ static void on_claim(const struct pg_call *call, const struct pg_result *res, co
 	fn(call->arg, NULL, &row, NULL);
 }
 
-int store_claim(struct pg_pool *pool, const struct store_claim *claim, store_claim_fn *fn, void *arg,
-                struct err *err)
+int store_claim(struct pg_pool *pool, const struct store_claim *claim, store_claim_fn *fn,
+                void *arg, struct err *err)
 {
 	struct pg_params params;
 	char after[UUID_TEXT_SIZE];
@@ -147,9 +151,11 @@ static const struct row_col record_cols[] = {
     {"id", ROW_I64, offsetof(struct record_row, id)},
     {"state", ROW_TEXT, offsetof(struct record_row, state)},
 };
-static const struct row_shape record_shape = {record_cols, N_OF(record_cols), sizeof(struct record_row)};
+static const struct row_shape record_shape = {record_cols, N_OF(record_cols),
+                                              sizeof(struct record_row)};
 
-static void on_record(const struct pg_call *call, const struct pg_result *res, const struct err *failed)
+static void on_record(const struct pg_call *call, const struct pg_result *res,
+                      const struct err *failed)
 {
 	store_record_fn *fn = (store_record_fn *)call->fn;
 	struct record_row row;
@@ -214,9 +220,11 @@ static const struct row_col health_cols[] = {
     {"refused", ROW_I64, offsetof(struct store_health, refused)},
     {"at", ROW_TIME, offsetof(struct store_health, at_us)},
 };
-static const struct row_shape health_shape = {health_cols, N_OF(health_cols), sizeof(struct store_health)};
+static const struct row_shape health_shape = {health_cols, N_OF(health_cols),
+                                              sizeof(struct store_health)};
 
-static void on_health(const struct pg_call *call, const struct pg_result *res, const struct err *failed)
+static void on_health(const struct pg_call *call, const struct pg_result *res,
+                      const struct err *failed)
 {
 	void (*fn)(void *, const struct store_health *, const struct err *) =
 	    (void (*)(void *, const struct store_health *, const struct err *))call->fn;
@@ -235,5 +243,6 @@ int store_health(struct pg_pool *pool,
 {
 	struct pg_params params;
 	pg_params_init(&params);
-	return call_send(pool, NULL, QUERY_WORKER_HEALTH, PG_READ, &params, on_health, CALL(fn, arg), err);
+	return call_send(pool, NULL, QUERY_WORKER_HEALTH, PG_READ, &params, on_health, CALL(fn, arg),
+	                 err);
 }

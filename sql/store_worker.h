@@ -32,10 +32,10 @@ struct store_claim {
 	const char *worker;
 	int64_t lease_ms;
 	int64_t rows_max, teams_max, rows_per_team;
-	struct uuid after_team;           /* nil: from the first */
+	struct uuid after_team; /* nil: from the first */
 	const struct uuid *skip_teams;
 	int skip_count;
-	int64_t wait_ms;                  /* until a row that waits for another is looked at again */
+	int64_t wait_ms; /* until a row that waits for another is looked at again */
 };
 struct store_claimed {
 	int64_t id, lease;
@@ -45,16 +45,16 @@ struct store_claimed {
 	int64_t attempts;
 	int64_t accepted_at_us; /* the platform has taken the DELETE before; 0: not yet */
 	const char *traceparent;
-	struct uuid last_team;  /* the last one looked at, for after_team; nil after the last of all */
-	bool more_teams;        /* there may be others behind it */
+	struct uuid last_team; /* the last one looked at, for after_team; nil after the last of all */
+	bool more_teams;       /* there may be others behind it */
 	int64_t looked_at;
 };
 /* For each claimed row, then once with row NULL: the end or the error. `end` carries last_team,
  * more_teams and looked_at, NULL on an error. */
 typedef void store_claim_fn(void *arg, const struct store_claimed *row,
                             const struct store_claimed *end, const struct err *err);
-int store_claim(struct pg_pool *pool, const struct store_claim *claim, store_claim_fn *fn, void *arg,
-                struct err *err) MUST_CHECK;
+int store_claim(struct pg_pool *pool, const struct store_claim *claim, store_claim_fn *fn,
+                void *arg, struct err *err) MUST_CHECK;
 
 /* ---- results: deleting -> gone, doomed, dead ---- */
 enum store_outcome_kind { STORE_GONE, STORE_FAIL, STORE_LATER };
@@ -98,7 +98,8 @@ struct store_outbox_opts {
 };
 struct store_outbox;
 struct store_outbox *store_outbox_new(struct loop *loop, const struct pg_config *config,
-                                      const struct store_outbox_opts *opts, struct err *err) MUST_CHECK;
+                                      const struct store_outbox_opts *opts,
+                                      struct err *err) MUST_CHECK;
 void store_outbox_free(struct store_outbox *outbox);
 /* For each row in the order of id, then once with row NULL: the end (`count` rows) or the error. */
 typedef void store_outbox_fn(void *arg, const struct store_outbox_row *row, const struct err *err);

@@ -11,19 +11,19 @@
 enum breaker_state { BREAKER_CLOSED, BREAKER_OPEN, BREAKER_HALF_OPEN, BREAKER_STATE_COUNT };
 
 struct breaker_policy {
-	int window;            /* calls looked back at, 1..64 */
-	int failures;          /* of them failed: open. 1..window */
-	int probes;            /* successes in a row that close it again, and the most in flight meanwhile */
-	struct backoff open;   /* how long it stays open, by the number of openings in a row */
+	int window;   /* calls looked back at, 1..64 */
+	int failures; /* of them failed: open. 1..window */
+	int probes;   /* successes in a row that close it again, and the most in flight meanwhile */
+	struct backoff open; /* how long it stays open, by the number of openings in a row */
 };
 struct breaker {
 	struct breaker_policy policy;
 	enum breaker_state state;
-	uint64_t history;      /* one bit a call, 1 = failed, newest lowest */
-	int seen;              /* calls in the history */
+	uint64_t history; /* one bit a call, 1 = failed, newest lowest */
+	int seen;         /* calls in the history */
 	int probes_out, probes_ok;
-	int openings;          /* in a row */
-	int64_t until_us;      /* open until */
+	int openings;     /* in a row */
+	int64_t until_us; /* open until */
 };
 
 void breaker_init(struct breaker *breaker, const struct breaker_policy *policy);

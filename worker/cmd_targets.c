@@ -167,8 +167,9 @@ static int number(const char *name, const char *text, int64_t def, int64_t min, 
 {
 	*ret = def;
 	if (text && num_i64(text, strlen(text), min, max, ret) < 0)
-		return err_set(err, ERR_REJECT, "usage", "--%s takes a whole number from %lld to %lld, not \"%s\"",
-		               name, (long long)min, (long long)max, text);
+		return err_set(err, ERR_REJECT, "usage",
+		               "--%s takes a whole number from %lld to %lld, not \"%s\"", name,
+		               (long long)min, (long long)max, text);
 	return 0;
 }
 
@@ -219,7 +220,8 @@ static int run_list(struct pg_sync *sync, const struct args *a, struct printer *
 {
 	struct store_target_filter filter;
 	int64_t left;
-	if (read_filter(a, &filter, err) < 0 || number("limit", a->limit, 100, 1, INT64_MAX, &left, err) < 0)
+	if (read_filter(a, &filter, err) < 0 ||
+	    number("limit", a->limit, 100, 1, INT64_MAX, &left, err) < 0)
 		return -1;
 	int got;
 	do {
@@ -235,7 +237,8 @@ static int run_show(struct pg_sync *sync, const struct args *a, struct printer *
 {
 	int got = store_target_show(sync, a->operand, print_whole, p, err);
 	if (got == 0)
-		return err_set(err, ERR_REJECT, "unknown", "the ledger knows nothing of \"%s\"", a->operand);
+		return err_set(err, ERR_REJECT, "unknown", "the ledger knows nothing of \"%s\"",
+		               a->operand);
 	return got < 0 ? -1 : 0;
 }
 
@@ -244,16 +247,19 @@ static int run_refuse(struct pg_sync *sync, const struct args *a, struct err *er
 	int64_t id;
 	bool done = false;
 	if (num_i64(a->operand, strlen(a->operand), 1, INT64_MAX, &id) < 0)
-		return err_set(err, ERR_REJECT, "usage", "refuse takes the number that `targets list` shows");
+		return err_set(err, ERR_REJECT, "usage",
+		               "refuse takes the number that `targets list` shows");
 	if (!a->why || !*a->why)
-		return err_set(err, ERR_REJECT, "usage", "refuse needs --why: it is what the next person reads");
+		return err_set(err, ERR_REJECT, "usage",
+		               "refuse needs --why: it is what the next person reads");
 	if (store_target_refuse(sync, id, a->why, operator_name(), &done, err) < 0)
 		return -1;
 	if (!done)
-		return err_set(err, ERR_REJECT, "state",
-		               "row %lld cannot be refused: only doomed and dead rows can, and not while a worker "
-		               "holds them",
-		               (long long)id);
+		return err_set(
+		    err, ERR_REJECT, "state",
+		    "row %lld cannot be refused: only doomed and dead rows can, and not while a worker "
+		    "holds them",
+		    (long long)id);
 	(void)printf("row %lld is refused: it will not be deleted\n", (long long)id);
 	return 0;
 }
@@ -270,22 +276,24 @@ static int watch_canary(struct pg_sync *sync, const int64_t *ids, int count, int
 		if (store_target_outcomes(sync, ids, count, &seen, err) < 0)
 			return -1;
 		if (seen.failed > 0)
-			return err_set(err, ERR_REJECT, "canary",
-			               "%lld of the first %d failed again: nothing else was redriven; see `sandsweep "
-			               "targets show`",
-			               (long long)seen.failed, count);
+			return err_set(
+			    err, ERR_REJECT, "canary",
+			    "%lld of the first %d failed again: nothing else was redriven; see `sandsweep "
+			    "targets show`",
+			    (long long)seen.failed, count);
 		if (seen.gone == seen.total)
 			return 0;
 		(void)nanosleep(&pause, NULL);
 	} while (clock->mono_us(clock->arg) < until_us);
-	return err_set(err, ERR_RETRY, "canary",
-	               "%lld of the first %d are gone after %lld s: nothing else was redriven; is a worker "
-	               "running?",
-	               (long long)seen.gone, count, (long long)wait_s);
+	return err_set(
+	    err, ERR_RETRY, "canary",
+	    "%lld of the first %d are gone after %lld s: nothing else was redriven; is a worker "
+	    "running?",
+	    (long long)seen.gone, count, (long long)wait_s);
 }
 
-static int redrive(struct pg_sync *sync, const int64_t *ids, int count, int64_t rate, int64_t canary,
-                   int64_t wait_s, struct err *err)
+static int redrive(struct pg_sync *sync, const int64_t *ids, int count, int64_t rate,
+                   int64_t canary, int64_t wait_s, struct err *err)
 {
 	int first = canary < count ? (int)canary : count;
 	if (first > 0) {
@@ -297,11 +305,12 @@ static int redrive(struct pg_sync *sync, const int64_t *ids, int count, int64_t 
 	}
 	int rest = 0;
 	if (first < count)
-		rest = store_target_redrive(sync, ids + first, count - first, 1000000 / rate, operator_name(), err);
+		rest = store_target_redrive(sync, ids + first, count - first, 1000000 / rate,
+		                            operator_name(), err);
 	if (rest < 0)
 		return -1;
-	(void)printf("%d redriven: %d canaries are gone, %d are due over the next %lld s\n", first + rest,
-	             first, rest, (long long)(rest / rate));
+	(void)printf("%d redriven: %d canaries are gone, %d are due over the next %lld s\n",
+	             first + rest, first, rest, (long long)(rest / rate));
 	return 0;
 }
 
@@ -309,7 +318,8 @@ static int run_redrive(struct pg_sync *sync, const struct args *a, struct err *e
 {
 	struct store_target_filter filter;
 	int64_t rate, canary, wait_s, id = 0;
-	if (read_filter(a, &filter, err) < 0 || number("rate", a->rate, 50, 1, 100000, &rate, err) < 0 ||
+	if (read_filter(a, &filter, err) < 0 ||
+	    number("rate", a->rate, 50, 1, 100000, &rate, err) < 0 ||
 	    number("canary", a->canary, 3, 0, 1000, &canary, err) < 0 ||
 	    number("wait", a->wait, 120, 1, 86400, &wait_s, err) < 0 ||
 	    number("limit", a->limit, REDRIVE_MAX, 1, REDRIVE_MAX, &filter.max, err) < 0)
@@ -318,7 +328,8 @@ static int run_redrive(struct pg_sync *sync, const struct args *a, struct err *e
 	if (strcmp(filter.state, "dead") != 0 && strcmp(filter.state, "refused") != 0)
 		return err_set(err, ERR_REJECT, "usage", "only dead or refused rows can be redriven");
 	if (a->operand && num_i64(a->operand, strlen(a->operand), 1, INT64_MAX, &id) < 0)
-		return err_set(err, ERR_REJECT, "usage", "redrive takes the number that `targets list` shows");
+		return err_set(err, ERR_REJECT, "usage",
+		               "redrive takes the number that `targets list` shows");
 	if (!a->operand && !a->error_class && !a->team)
 		return err_set(err, ERR_REJECT, "usage", "say which: a number, --class or --team");
 	if (a->operand) {
@@ -366,18 +377,21 @@ static int check_verb(const struct args *a, int operands, struct err *err)
 		if (a->verb && strcmp(a->verb, verbs[i].verb) == 0 && operands - 1 >= verbs[i].min &&
 		    operands - 1 <= verbs[i].max)
 			return one_of("output", a->output, outputs, N_OF(outputs), err);
-	return err_set(err, ERR_REJECT, "usage",
-	               "say `targets list`, `targets show ID`, `targets redrive [ID]` or `targets refuse ID`");
+	return err_set(
+	    err, ERR_REJECT, "usage",
+	    "say `targets list`, `targets show ID`, `targets redrive [ID]` or `targets refuse ID`");
 }
 
 int cmd_targets(const struct cmd_ctx *ctx, int argc, char **argv)
 {
 	struct args a = {0};
 	const struct cmd_opt opts[] = {
-	    {"state", &a.state, NULL},   {"kind", &a.kind, NULL},         {"class", &a.error_class, NULL},
-	    {"team", &a.team, NULL},     {"function", &a.function, NULL}, {"limit", &a.limit, NULL},
-	    {"output", &a.output, NULL}, {"rate", &a.rate, NULL},         {"canary", &a.canary, NULL},
-	    {"wait", &a.wait, NULL},     {"why", &a.why, NULL},
+	    {"state", &a.state, NULL},       {"kind", &a.kind, NULL},
+	    {"class", &a.error_class, NULL}, {"team", &a.team, NULL},
+	    {"function", &a.function, NULL}, {"limit", &a.limit, NULL},
+	    {"output", &a.output, NULL},     {"rate", &a.rate, NULL},
+	    {"canary", &a.canary, NULL},     {"wait", &a.wait, NULL},
+	    {"why", &a.why, NULL},
 	};
 	const char *operands[2] = {0};
 	struct err err = {0};
@@ -385,7 +399,8 @@ int cmd_targets(const struct cmd_ctx *ctx, int argc, char **argv)
 	int n = cmd_options(argc, argv, opts, N_OF(opts), operands, 2, &err);
 	a.verb = operands[0];
 	a.operand = operands[1];
-	if (n < 0 || check_verb(&a, n, &err) < 0 || config_read(ctx->config, &pg_section, &config, &err) < 0)
+	if (n < 0 || check_verb(&a, n, &err) < 0 ||
+	    config_read(ctx->config, &pg_section, &config, &err) < 0)
 		return cmd_fail(ctx, &err);
 	AUTO(pg_sync_close) struct pg_sync *sync = pg_sync_open(&config, &err);
 	if (!sync || migrate_verify(sync, &err) < 0 || run_verb(sync, &a, &err) < 0)

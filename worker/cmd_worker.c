@@ -7,8 +7,10 @@
 #include "sql/migrate.h"
 #include "worker.h"
 
-#define ROW(field, type, min, max, def, help) \
-	{#field, type, offsetof(struct worker_config, field), min, max, def, false, help}
+#define ROW(field, type, min, max, def, help)                                           \
+	{                                                                                   \
+#field, type, offsetof(struct worker_config, field), min, max, def, false, help \
+	}
 
 static const struct config_row rows[] = {
     ROW(metrics_listen, CONFIG_STR, 0, 0, "127.0.0.1:9465",
@@ -16,7 +18,8 @@ static const struct config_row rows[] = {
     ROW(name, CONFIG_STR, 0, 0, "",
         "How this worker signs its leases. Empty: host name and process id."),
     ROW(held_max, CONFIG_I64, 1, 1000000, "16384",
-        "Rows in the hands of one worker: waiting for their turn, for an answer, or to look again."),
+        "Rows in the hands of one worker: waiting for their turn, for an answer, or to look "
+        "again."),
     ROW(claim_batch, CONFIG_I64, 1, STORE_BATCH_MAX, "500", "Rows of one claim."),
     ROW(claim_poll_ms, CONFIG_I64, 10, 60000, "500",
         "How often to look for due rows when no event tells of any."),
@@ -33,7 +36,8 @@ static const struct config_row rows[] = {
     ROW(confirm_ms, CONFIG_I64, 0, 600000, "2000",
         "Between the first answer that says absent and the one that proves it."),
     ROW(conflict_ms, CONFIG_I64, 10, 600000, "3000",
-        "About when something that cannot be deleted yet is tried again: a mounted volume, or one whose "
+        "About when something that cannot be deleted yet is tried again: a mounted volume, or one "
+        "whose "
         "sandboxes are not gone. Uses no attempt."),
     ROW(still_there_ms, CONFIG_I64, 1000, 86400000, "600000",
         "Accepted by the platform but there after so long: a failed attempt, and deleted anew."),
@@ -46,11 +50,13 @@ static const struct config_row rows[] = {
     ROW(breaker_open_ms, CONFIG_I64, 10, 600000, "1000",
         "How long not to call it then; doubles while it stays away."),
     ROW(breaker_open_max_ms, CONFIG_I64, 10, 3600000, "30000", "The longest such pause."),
-    ROW(flush_ms, CONFIG_I64, 0, 10000, "20", "How long a result may wait for others to be written with."),
+    ROW(flush_ms, CONFIG_I64, 0, 10000, "20",
+        "How long a result may wait for others to be written with."),
     ROW(outbox_poll_ms, CONFIG_I64, 10, 60000, "1000",
         "How often to look for events to publish when no notice tells of any."),
     ROW(drain_ms, CONFIG_I64, 0, 60000, "1500",
-        "How long a stop may take to give rows back. What is not given back is due again after its lease."),
+        "How long a stop may take to give rows back. What is not given back is due again after its "
+        "lease."),
 };
 const struct config_section worker_section = {
     "worker", "The worker: publishes events, consumes them, deletes.", rows, N_OF(rows), false};
@@ -97,7 +103,8 @@ int cmd_worker(const struct cmd_ctx *ctx, int argc, char **argv)
 {
 	struct err err = {0};
 	struct worker_settings settings = {0};
-	if (cmd_options(argc, argv, NULL, 0, NULL, 0, &err) < 0 || read_settings(ctx, &settings, &err) < 0 ||
+	if (cmd_options(argc, argv, NULL, 0, NULL, 0, &err) < 0 ||
+	    read_settings(ctx, &settings, &err) < 0 ||
 	    migrate_verify_config(&settings.postgres, &err) < 0)
 		return cmd_fail(ctx, &err);
 	struct loop *loop = loop_new(clock_system(), &err);

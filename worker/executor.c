@@ -125,7 +125,8 @@ static void make_ready(struct executor *ex, struct target *target)
 /* Is there time for another call within the lease? One that could outlive it is not started. */
 static bool lease_allows(const struct executor *ex, const struct target *target, int64_t wait_us)
 {
-	return loop_now_us(ex->loop) + wait_us + ms_to_us(ex->opts.call_timeout_ms) < target->lease_until_us;
+	return loop_now_us(ex->loop) + wait_us + ms_to_us(ex->opts.call_timeout_ms) <
+	       target->lease_until_us;
 }
 
 static void on_rested(void *arg)
@@ -141,7 +142,8 @@ static int64_t wait_of(struct executor *ex, struct target *target, enum verdict_
 	switch (wait) {
 	case WAIT_PROBE: return backoff_ceiling_ms(&probe, target->probes++);
 	case WAIT_CONFIRM: return c->confirm_ms;
-	case WAIT_CONFLICT: return c->conflict_ms / 2 + (int64_t)rand_below((uint64_t)c->conflict_ms + 1);
+	case WAIT_CONFLICT:
+		return c->conflict_ms / 2 + (int64_t)rand_below((uint64_t)c->conflict_ms + 1);
 	case WAIT_BACKOFF: return backoff_full_jitter_ms(&ex->backoff, target->attempts);
 	case WAIT_NONE: return 0;
 	}
@@ -160,8 +162,8 @@ static void go_on(struct executor *ex, struct target *target, const struct verdi
 	if (verdict->step != STEP_CONFIRM &&
 	    now_us - target->probing_since_us > ms_to_us(ex->config->still_there_ms)) {
 		target->step = STEP_DELETE;
-		target_decide(target, STORE_FAIL, backoff_full_jitter_ms(&ex->backoff, target->attempts), 200,
-		              "still_there", "the platform took the DELETE and still shows it");
+		target_decide(target, STORE_FAIL, backoff_full_jitter_ms(&ex->backoff, target->attempts),
+		              200, "still_there", "the platform took the DELETE and still shows it");
 		record_put(ex->record, target);
 	} else if (!lease_allows(ex, target, wait_us)) {
 		target_decide(target, STORE_LATER, wait_us / 1000, -1, NULL, NULL);
@@ -257,13 +259,15 @@ static int send_target(struct executor *ex, struct target *target)
 static void pump(struct executor *ex)
 {
 	int64_t now_us = loop_now_us(ex->loop);
-	while (!ex->stopping && ex->fair.ready_count > 0 && ex->in_flight < limiter_limit(&ex->limiter)) {
+	while (!ex->stopping && ex->fair.ready_count > 0 &&
+	       ex->in_flight < limiter_limit(&ex->limiter)) {
 		if (breaker_wait_us(&ex->breaker, now_us) > 0) {
 			loop_timer_set(ex->loop, &ex->pump_timer, breaker_wait_us(&ex->breaker, now_us));
 			break;
 		}
 		int limit = limiter_limit(&ex->limiter);
-		struct target *target = fair_next(&ex->fair, team_limit(ex, limit), limit > 1 ? limit / 2 : 1);
+		struct target *target =
+		    fair_next(&ex->fair, team_limit(ex, limit), limit > 1 ? limit / 2 : 1);
 		if (!target)
 			break;
 		if (!breaker_allow(&ex->breaker, now_us)) {
@@ -321,7 +325,8 @@ static void accept_row(struct executor *ex, const struct store_claimed *row)
 	/* Counted from when it was asked for: never longer than the database's own count. */
 	target->lease_until_us = ex->claim_sent_us + ms_to_us(ex->config->lease_ms);
 	loop_timer_init(&target->timer, on_rested, target);
-	int64_t accepted_for_us = row->accepted_at_us ? loop_wall_us(ex->loop) - row->accepted_at_us : -1;
+	int64_t accepted_for_us =
+	    row->accepted_at_us ? loop_wall_us(ex->loop) - row->accepted_at_us : -1;
 	if (accepted_for_us >= 0) {
 		target->step = STEP_PROBE;
 		target->probing_since_us = now_us - accepted_for_us;
@@ -472,22 +477,28 @@ static void register_metrics(struct executor *ex, struct metrics *m)
 	ex->lost = metrics_counter(m, "sandsweep_leases_lost_total", NULL,
 	                           "Outcomes that came after the lease had been taken over.");
 	ex->claims = metrics_counter(m, "sandsweep_claims_total", NULL, "Rows claimed.");
-	ex->held_gauge = metrics_gauge(m, "sandsweep_held_targets", NULL, "Rows in this worker's hands.");
+	ex->held_gauge =
+	    metrics_gauge(m, "sandsweep_held_targets", NULL, "Rows in this worker's hands.");
 	ex->limit_gauge = metrics_gauge(m, "sandsweep_in_flight_limit", NULL,
 	                                "Calls to the platform that may be out at once, as adapted.");
-	ex->breaker_gauge = metrics_gauge(m, "sandsweep_breaker_state", NULL,
-	                                  "0 closed, 1 open, 2 half open.");
+	ex->breaker_gauge =
+	    metrics_gauge(m, "sandsweep_breaker_state", NULL, "0 closed, 1 open, 2 half open.");
 }
 
 static void init_policies(struct executor *ex)
 {
 	const struct worker_config *c = ex->config;
 	double max = (double)c->in_flight_max, start = (double)c->in_flight_start;
-	const struct limiter_policy limiter = {
-	    .min = max < IN_FLIGHT_MIN ? max : IN_FLIGHT_MIN, .max = max, .start = start < max ? start : max, .latency_factor = 4,
-	    .decrease = 0.7, .hold_us = 200000};
+	const struct limiter_policy limiter = {.min = max < IN_FLIGHT_MIN ? max : IN_FLIGHT_MIN,
+	                                       .max = max,
+	                                       .start = start < max ? start : max,
+	                                       .latency_factor = 4,
+	                                       .decrease = 0.7,
+	                                       .hold_us = 200000};
 	const struct breaker_policy breaker = {
-	    .window = BREAKER_WINDOW, .failures = (int)c->breaker_failures, .probes = 3,
+	    .window = BREAKER_WINDOW,
+	    .failures = (int)c->breaker_failures,
+	    .probes = 3,
 	    .open = {.base_ms = c->breaker_open_ms, .cap_ms = c->breaker_open_max_ms}};
 	limiter_init(&ex->limiter, &limiter);
 	breaker_init(&ex->breaker, &breaker);
@@ -507,10 +518,13 @@ struct executor *executor_new(struct loop *loop, const struct executor_opts *opt
 	fair_init(&ex->fair);
 	init_policies(ex);
 	register_metrics(ex, opts->metrics);
-	const struct record_opts record = {
-	    .pool = opts->pool, .flush_ms = opts->config->flush_ms, .attempts_max = opts->config->attempts_max,
-	    .on_done = on_target_recorded, .on_batch = on_batch_recorded, .on_fatal = on_record_fatal,
-	    .arg = ex};
+	const struct record_opts record = {.pool = opts->pool,
+	                                   .flush_ms = opts->config->flush_ms,
+	                                   .attempts_max = opts->config->attempts_max,
+	                                   .on_done = on_target_recorded,
+	                                   .on_batch = on_batch_recorded,
+	                                   .on_fatal = on_record_fatal,
+	                                   .arg = ex};
 	ex->record = record_new(loop, &record, err);
 	if (!ex->record) {
 		free(ex);

@@ -152,7 +152,8 @@ int fair_full_teams(const struct fair *fair, int held_max, int ready_max, struct
 {
 	int count = 0;
 	for (int i = 0; i < FAIR_BUCKETS && count < max; i++)
-		for (const struct team *team = fair->buckets[i]; team && count < max; team = team->bucket_next)
+		for (const struct team *team = fair->buckets[i]; team && count < max;
+		     team = team->bucket_next)
 			if (team->held >= held_max || team->ready_count >= ready_max)
 				ret[count++] = team->id;
 	return count;

@@ -12,7 +12,7 @@ enum { FAIR_BUCKETS = 1024 };
 struct team {
 	struct uuid id;
 	struct team *bucket_next;
-	struct team *turn_next;     /* in the ring of teams that have something ready */
+	struct team *turn_next; /* in the ring of teams that have something ready */
 	struct fair_queue {
 		struct target *first, **tail;
 	} ready[2];                 /* fresh ones, and those that failed before */
@@ -46,6 +46,7 @@ void fair_back(struct fair *fair, struct target *target);
 
 /* Teams that hold at least `held_max` targets or have at least `ready_max` ready, for the claim to pass
  * over; at most `max` of them. */
-int fair_full_teams(const struct fair *fair, int held_max, int ready_max, struct uuid *ret, int max);
+int fair_full_teams(const struct fair *fair, int held_max, int ready_max, struct uuid *ret,
+                    int max);
 
 #endif

@@ -14,12 +14,12 @@ struct intake {
 	struct consumer *consumer;
 	struct consumer_item *items; /* the batch in work */
 	int count;
-	int from, to;      /* the part of it that is being doomed */
-	bool one_by_one;   /* the database refused the batch: find the item it refuses */
-	int letter;        /* the next item to look at for a dead letter */
+	int from, to;    /* the part of it that is being doomed */
+	bool one_by_one; /* the database refused the batch: find the item it refuses */
+	int letter;      /* the next item to look at for a dead letter */
 	int letters_out;
 	bool letter_failed;
-	int failures;      /* of this batch, in a row */
+	int failures; /* of this batch, in a row */
 	struct loop_task next;
 	struct store_doom *dooms; /* batch_max */
 	int *doomed_items;        /* which item each doom came from */

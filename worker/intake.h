@@ -16,7 +16,8 @@ struct intake_opts {
 	void (*on_fatal)(void *arg, const struct err *err);
 	void *arg;
 };
-struct intake *intake_new(struct loop *loop, const struct intake_opts *opts, struct err *err) MUST_CHECK;
+struct intake *intake_new(struct loop *loop, const struct intake_opts *opts,
+                          struct err *err) MUST_CHECK;
 void intake_free(struct intake *intake);
 /* The consumer whose batches come; set once before the loop runs. */
 void intake_attach(struct intake *intake, struct consumer *consumer);

@@ -8,10 +8,10 @@
 #include <stdint.h>
 
 struct limiter_policy {
-	double min, max, start;  /* 1 <= min <= start <= max */
-	double latency_factor;   /* > 1: mean latency past best * factor is congestion */
-	double decrease;         /* in (0, 1): what is left of the limit after a decrease */
-	int64_t hold_us;         /* at most one decrease in this time */
+	double min, max, start; /* 1 <= min <= start <= max */
+	double latency_factor;  /* > 1: mean latency past best * factor is congestion */
+	double decrease;        /* in (0, 1): what is left of the limit after a decrease */
+	int64_t hold_us;        /* at most one decrease in this time */
 };
 struct limiter {
 	struct limiter_policy policy;

@@ -61,8 +61,8 @@ static void fetch(void *arg, int64_t after, int max)
 	struct outbox *outbox = arg;
 	outbox->row_count = 0;
 	outbox->refusal = (struct err){0};
-	if (store_outbox_fetch(outbox->store, after, max < RELAY_FETCH_MAX ? max : RELAY_FETCH_MAX, on_row,
-	                       outbox, &outbox->refusal) < 0)
+	if (store_outbox_fetch(outbox->store, after, max < RELAY_FETCH_MAX ? max : RELAY_FETCH_MAX,
+	                       on_row, outbox, &outbox->refusal) < 0)
 		loop_defer(outbox->loop, &outbox->fetch_failed);
 }
 
@@ -80,8 +80,8 @@ static void delete_rows(void *arg, const int64_t *ids, int count)
 	outbox->refusal = (struct err){0};
 	outbox->deleting_count = count < RELAY_FETCH_MAX ? count : RELAY_FETCH_MAX;
 	memcpy(outbox->deleting, ids, (size_t)outbox->deleting_count * sizeof(*ids));
-	if (store_outbox_delete(outbox->store, outbox->deleting, outbox->deleting_count, on_deleted, outbox,
-	                        &outbox->refusal) < 0)
+	if (store_outbox_delete(outbox->store, outbox->deleting, outbox->deleting_count, on_deleted,
+	                        outbox, &outbox->refusal) < 0)
 		loop_defer(outbox->loop, &outbox->delete_failed);
 }
 

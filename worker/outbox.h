@@ -14,7 +14,8 @@ struct outbox_opts {
 	struct metrics *metrics;
 };
 struct outbox;
-struct outbox *outbox_new(struct loop *loop, const struct outbox_opts *opts, struct err *err) MUST_CHECK;
+struct outbox *outbox_new(struct loop *loop, const struct outbox_opts *opts,
+                          struct err *err) MUST_CHECK;
 void outbox_free(struct outbox *outbox);
 /* Rows may be there that no NOTIFY tells of: results that this process wrote. */
 void outbox_wake(struct outbox *outbox);

@@ -20,7 +20,8 @@ struct record_opts {
 	void *arg;
 };
 struct record;
-struct record *record_new(struct loop *loop, const struct record_opts *opts, struct err *err) MUST_CHECK;
+struct record *record_new(struct loop *loop, const struct record_opts *opts,
+                          struct err *err) MUST_CHECK;
 /* Targets that are not recorded are handed to nobody: the caller still has them. */
 void record_free(struct record *record);
 /* A target in TARGET_DECIDED. It stays the caller's, untouched until on_done. */

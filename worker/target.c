@@ -37,8 +37,8 @@ void target_set_state(struct target *target, enum target_state to)
 
 static int parse_kind(const char *name, enum target_kind *ret)
 {
-	static const char *const names[] = {[TARGET_SANDBOX] = "sandbox", [TARGET_VOLUME] = "volume",
-	                                    [TARGET_SNAPSHOT] = "snapshot"};
+	static const char *const names[] = {
+	    [TARGET_SANDBOX] = "sandbox", [TARGET_VOLUME] = "volume", [TARGET_SNAPSHOT] = "snapshot"};
 	for (size_t i = 0; i < N_OF(names); i++)
 		if (strcmp(name, names[i]) == 0) {
 			*ret = (enum target_kind)i;
@@ -51,7 +51,8 @@ struct target *target_new(const struct store_claimed *row, struct err *err)
 {
 	enum target_kind kind;
 	if (parse_kind(row->kind, &kind) < 0) {
-		(void)err_set(err, ERR_FATAL, "kind", "the ledger has a kind \"%s\" that is unknown here", row->kind);
+		(void)err_set(err, ERR_FATAL, "kind", "the ledger has a kind \"%s\" that is unknown here",
+		              row->kind);
 		return NULL;
 	}
 	size_t id_size = strlen(row->resource_id) + 1;

@@ -11,11 +11,11 @@
 
 /* Where a target is. The edges are a table in target.c; anything else is a bug and aborts. */
 enum target_state {
-	TARGET_CLAIMED,  /* new */
-	TARGET_READY,    /* in its team's queue, to be sent as soon as the budget allows */
-	TARGET_SENT,     /* a call is out */
-	TARGET_RESTING,  /* until its timer: the next probe, or the confirmation */
-	TARGET_DECIDED,  /* its outcome waits to be recorded */
+	TARGET_CLAIMED, /* new */
+	TARGET_READY,   /* in its team's queue, to be sent as soon as the budget allows */
+	TARGET_SENT,    /* a call is out */
+	TARGET_RESTING, /* until its timer: the next probe, or the confirmation */
+	TARGET_DECIDED, /* its outcome waits to be recorded */
 	TARGET_STATE_COUNT,
 };
 
@@ -25,19 +25,19 @@ struct target {
 	enum target_kind kind;
 	enum target_step step;
 	int64_t id, lease;
-	int64_t lease_until_us;     /* loop time: after it the row may be another worker's */
-	int64_t probing_since_us;   /* loop time of the accepted DELETE; 0: none yet */
-	int probes;                 /* in this step */
-	int attempts;               /* that failed before this claim */
+	int64_t lease_until_us;   /* loop time: after it the row may be another worker's */
+	int64_t probing_since_us; /* loop time of the accepted DELETE; 0: none yet */
+	int probes;               /* in this step */
+	int attempts;             /* that failed before this claim */
 	struct uuid team_id;
-	struct team *team;          /* of the fair queue that holds it */
-	struct target *next, **link; /* in that queue; later in the recorder's */
+	struct team *team;                    /* of the fair queue that holds it */
+	struct target *next, **link;          /* in that queue; later in the recorder's */
 	struct target *held_next, *held_prev; /* everything the executor holds */
 	struct loop_timer timer;
-	struct platform_call *call; /* while SENT */
-	void *owner;                /* the executor */
+	struct platform_call *call;   /* while SENT */
+	void *owner;                  /* the executor */
 	struct store_outcome outcome; /* once DECIDED */
-	char *error;                /* owned: what outcome.error points to */
+	char *error;                  /* owned: what outcome.error points to */
 	char traceparent[TRACE_SIZE];
 	const char *resource_id, *parent_id; /* inside `text` */
 	char text[];

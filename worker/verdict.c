@@ -8,17 +8,17 @@
 /* ---- the vocabulary of the table ---- */
 
 enum { /* sets of kinds and of steps */
-	SANDBOX = 1u << TARGET_SANDBOX,
-	VOLUME = 1u << TARGET_VOLUME,
-	SNAPSHOT = 1u << TARGET_SNAPSHOT,
-	ALL = (1u << TARGET_KIND_COUNT) - 1,
+	   SANDBOX = 1u << TARGET_SANDBOX,
+	   VOLUME = 1u << TARGET_VOLUME,
+	   SNAPSHOT = 1u << TARGET_SNAPSHOT,
+	   ALL = (1u << TARGET_KIND_COUNT) - 1,
 
-	DELETE = 1u << STEP_DELETE,
-	PROBE = 1u << STEP_PROBE,
-	CONFIRM = 1u << STEP_CONFIRM,
-	ANY = (1u << STEP_COUNT) - 1,
+	   DELETE = 1u << STEP_DELETE,
+	   PROBE = 1u << STEP_PROBE,
+	   CONFIRM = 1u << STEP_CONFIRM,
+	   ANY = (1u << STEP_COUNT) - 1,
 
-	STEP_SAME = STEP_COUNT, /* the step stays */
+	   STEP_SAME = STEP_COUNT, /* the step stays */
 };
 enum form { ANY_FORM, PLAIN, ENVELOPE }; /* of an error: {"error":"text"}, or with a code */
 enum { FAULT = 1, OVERLOAD = 2 };        /* verdict.platform_fault, verdict.overload */
@@ -69,12 +69,12 @@ static const struct rule rules[] = {
     {ALL, CONFIRM, ANSWERED(404, 404), GONE, "absent twice, an interval apart"},
 
     /* Not now. */
-    {SNAPSHOT, PROBE | CONFIRM, ANSWERED(409, 409),
-     LATER(STEP_PROBE, WAIT_CONFLICT, 0, "conflict"), "it is there, and its volume is busy"},
+    {SNAPSHOT, PROBE | CONFIRM, ANSWERED(409, 409), LATER(STEP_PROBE, WAIT_CONFLICT, 0, "conflict"),
+     "it is there, and its volume is busy"},
     {ALL, DELETE, ANSWERED(409, 409), LATER(STEP_SAME, WAIT_CONFLICT, 0, "conflict"),
      "mounted, locked or in transition: normal for a while after its sandbox was deleted"},
-    {ALL, ANY, ANSWERED(429, 429),
-     LATER(STEP_SAME, WAIT_BACKOFF, FAULT | OVERLOAD, "rate_limited"), "we ask too much"},
+    {ALL, ANY, ANSWERED(429, 429), LATER(STEP_SAME, WAIT_BACKOFF, FAULT | OVERLOAD, "rate_limited"),
+     "we ask too much"},
     {ALL, ANY, ANSWERED(401, 401), LATER(STEP_SAME, WAIT_BACKOFF, FAULT, "unauthorized"),
      "our credentials are wrong: no row is to blame"},
 

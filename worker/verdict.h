@@ -32,9 +32,10 @@ struct verdict {
 	enum verdict_wait wait;
 	bool platform_fault; /* counts against the breaker */
 	bool overload;       /* counts against the in-flight limit */
-	const char *error_class; /* a stable word for LATER and FAIL: "conflict", "forbidden", "timeout",
+	const char
+	    *error_class; /* a stable word for LATER and FAIL: "conflict", "forbidden", "timeout",
 	                          * "http_500", ... ; NULL otherwise */
-	const char *why;         /* the rule's reason, for people; static, never NULL */
+	const char *why;  /* the rule's reason, for people; static, never NULL */
 };
 
 /* The call to send in a step. A snapshot has no GET: its proof is a DELETE that says 404. */

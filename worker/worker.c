@@ -213,8 +213,8 @@ static int start_queue(struct worker *w, struct err *err)
 		return -1;
 	const struct outbox_opts outbox = {&w->settings.postgres, &w->settings.kafka, w->producer,
 	                                   w->settings.worker.outbox_poll_ms, w->metrics};
-	const struct intake_opts intake = {w->pool, w->producer, w->settings.kafka.batch_max, w->metrics,
-	                                   on_doomed, on_fatal, w};
+	const struct intake_opts intake = {
+	    w->pool, w->producer, w->settings.kafka.batch_max, w->metrics, on_doomed, on_fatal, w};
 	w->outbox = outbox_new(w->loop, &outbox, err);
 	w->intake = w->outbox ? intake_new(w->loop, &intake, err) : NULL;
 	if (!w->intake)
@@ -274,9 +274,10 @@ static int check_settings(const struct worker_settings *s, struct err *err)
 		               "worker.held_max (%lld) must be at least worker.claim_batch (%lld)",
 		               (long long)s->worker.held_max, (long long)s->worker.claim_batch);
 	if (s->platform.connections_max < s->worker.in_flight_max)
-		return err_set(err, ERR_REJECT, "config",
-		               "platform.connections_max (%lld) must be at least worker.in_flight_max (%lld)",
-		               (long long)s->platform.connections_max, (long long)s->worker.in_flight_max);
+		return err_set(
+		    err, ERR_REJECT, "config",
+		    "platform.connections_max (%lld) must be at least worker.in_flight_max (%lld)",
+		    (long long)s->platform.connections_max, (long long)s->worker.in_flight_max);
 	return 0;
 }
 
@@ -308,7 +309,8 @@ static void set_name(struct worker *w)
 	(void)snprintf(w->name, sizeof(w->name), "%s/%ld", host, (long)getpid());
 }
 
-struct worker *worker_new(struct loop *loop, const struct worker_settings *settings, struct err *err)
+struct worker *worker_new(struct loop *loop, const struct worker_settings *settings,
+                          struct err *err)
 {
 	struct worker *w = calloc(1, sizeof(*w));
 	if (!w) {
@@ -343,7 +345,8 @@ int worker_free(struct worker *w, struct err *err)
 	pg_pool_free(w->pool);
 	supervise_free(w->supervise);
 	metrics_free(w->metrics);
-	int rc = w->end.kind == ERR_NONE ? 0 : err_set(err, w->end.kind, w->end.code, "%s", w->end.text);
+	int rc =
+	    w->end.kind == ERR_NONE ? 0 : err_set(err, w->end.kind, w->end.code, "%s", w->end.text);
 	free(w);
 	return rc;
 }

@@ -107,6 +107,8 @@ CREATE TRIGGER ledger_delete BEFORE DELETE ON sandsweep.owned_resources
     EXECUTE FUNCTION sandsweep.refuse_ledger_change();
 
 -- ---- birth and release ----
+-- These triggers stand on tables that other services write with roles of their own, which need no
+-- rights on our schema: the functions run with their owner's, and look nothing up by search path.
 
 -- Volumes and snapshots that the publish of a revision made. Only a mount that carries its source
 -- volume and the snapshot between them was made by a publish; a volume that a revision_spec names is
@@ -169,7 +171,8 @@ BEGIN
     END IF;
 END $$;
 
-CREATE FUNCTION sandsweep.on_revision_insert() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION sandsweep.on_revision_insert() RETURNS trigger LANGUAGE plpgsql
+    SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     deleted timestamptz;
 BEGIN
@@ -189,7 +192,8 @@ BEGIN
     RETURN NULL;
 END $$;
 
-CREATE FUNCTION sandsweep.on_mapping_change() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION sandsweep.on_mapping_change() RETURNS trigger LANGUAGE plpgsql
+    SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     IF OLD.runtime_sandbox_id <> '' THEN
         UPDATE sandsweep.owned_resources SET state = 'released', released_at = clock_timestamp(),
@@ -204,7 +208,8 @@ BEGIN
     RETURN NULL;
 END $$;
 
-CREATE FUNCTION sandsweep.on_revision_delete() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION sandsweep.on_revision_delete() RETURNS trigger LANGUAGE plpgsql
+    SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     PERFORM sandsweep.release_revision(OLD.function_id, OLD.id, 'revision_removed');
     RETURN NULL;
@@ -220,7 +225,8 @@ CREATE TRIGGER sandsweep_revision_delete AFTER DELETE ON shared_gateway.function
     FOR EACH ROW EXECUTE FUNCTION sandsweep.on_revision_delete();
 
 -- A soft delete takes every mapping and releases everything, whoever does it.
-CREATE FUNCTION sandsweep.on_function_delete() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION sandsweep.on_function_delete() RETURNS trigger LANGUAGE plpgsql
+    SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     PERFORM set_config('sandsweep.reason', 'function_deleted', true);
     UPDATE shared_gateway.functions_revisions

@@ -106,7 +106,7 @@ static in_port_t wanted_port;
  * ports after it for the others. A taken port ends the process here: the library would fail an
  * assertion. (The assembler name avoids glibc's transparent-union prototype.) */
 int mock_bind(int fd, const struct sockaddr *addr, socklen_t len) __asm__("bind")
-	__attribute__((visibility("default"), used));
+    __attribute__((visibility("default"), used));
 
 int mock_bind(int fd, const struct sockaddr *addr, socklen_t len)
 {
@@ -118,7 +118,7 @@ int mock_bind(int fd, const struct sockaddr *addr, socklen_t len)
 	memcpy(&in, addr, sizeof(in));
 	in.sin_port = htons(wanted_port);
 	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) < 0 ||
-		syscall(SYS_bind, fd, &in, sizeof(in)) < 0)
+	    syscall(SYS_bind, fd, &in, sizeof(in)) < 0)
 		die(EX_UNAVAILABLE, "cannot listen on port %d: %s", wanted_port, strerror(errno));
 	wanted_port++;
 	return 0;
@@ -222,14 +222,14 @@ static const struct command {
 	size_t arg_count;
 	const char *(*run)(struct mock *m, char **arg);
 } commands[] = {
-	{"errors", 3, cmd_errors}, /* APIKEY CODE COUNT: fail the next COUNT requests of a kind */
-	{"clear", 1, cmd_clear},   /* APIKEY: forget what `errors` still holds */
-	{"rtt", 1, cmd_rtt},       /* MS: delay every answer */
-	{"down", 0, cmd_down},     /* cut all connections, accept none; the data stays */
-	{"up", 0, cmd_up},         /* accept again, same port */
-	{"topic", 2, cmd_topic},   /* NAME PARTITIONS: create */
-	{"topic-error", 2, cmd_topic_error}, /* NAME CODE: what metadata says of it; 0 heals it */
-	{"quit", 0, cmd_quit},
+    {"errors", 3, cmd_errors}, /* APIKEY CODE COUNT: fail the next COUNT requests of a kind */
+    {"clear", 1, cmd_clear},   /* APIKEY: forget what `errors` still holds */
+    {"rtt", 1, cmd_rtt},       /* MS: delay every answer */
+    {"down", 0, cmd_down},     /* cut all connections, accept none; the data stays */
+    {"up", 0, cmd_up},         /* accept again, same port */
+    {"topic", 2, cmd_topic},   /* NAME PARTITIONS: create */
+    {"topic-error", 2, cmd_topic_error}, /* NAME CODE: what metadata says of it; 0 heals it */
+    {"quit", 0, cmd_quit},
 };
 
 /* Splits `line` in place at spaces. Returns how many words; ARGS_MAX + 2 is more than any takes. */
@@ -334,7 +334,7 @@ static void client_accept(struct mock *m)
 /* ---- start, serve, stop ---- */
 
 static const char usage[] =
-	"usage: mockbroker --dir DIR [--port PORT] [--brokers N] [--topic NAME:PARTITIONS]...";
+    "usage: mockbroker --dir DIR [--port PORT] [--brokers N] [--topic NAME:PARTITIONS]...";
 
 static void parse_topic(struct options *o, char *text)
 {
@@ -353,11 +353,11 @@ static void parse_topic(struct options *o, char *text)
 static void parse_options(int argc, char **argv, struct options *o)
 {
 	static const struct option longs[] = {
-		{"dir", required_argument, NULL, 'd'},
-		{"port", required_argument, NULL, 'p'},
-		{"brokers", required_argument, NULL, 'b'},
-		{"topic", required_argument, NULL, 't'},
-		{NULL, 0, NULL, 0},
+	    {"dir", required_argument, NULL, 'd'},
+	    {"port", required_argument, NULL, 'p'},
+	    {"brokers", required_argument, NULL, 'b'},
+	    {"topic", required_argument, NULL, 't'},
+	    {NULL, 0, NULL, 0},
 	};
 	int opt;
 
@@ -400,7 +400,7 @@ static int open_control(const char *dir)
 
 	(void)unlink(addr.sun_path);
 	if (fd < 0 || bind(fd, (const struct sockaddr *)&addr, sizeof(addr)) < 0 ||
-		listen(fd, CLIENTS_MAX) < 0)
+	    listen(fd, CLIENTS_MAX) < 0)
 		die(EX_CANTCREAT, "cannot listen on %s/control: %s", dir, strerror(errno));
 	return fd;
 }
@@ -422,8 +422,8 @@ static void open_cluster(struct mock *m, const struct options *o)
 		die(EX_SOFTWARE, "the mock cluster does not start");
 	wanted_port = 0;
 	for (size_t i = 0; i < o->topic_count; i++) {
-		err = rd_kafka_mock_topic_create(
-			m->cluster, o->topics[i].name, o->topics[i].partition_count, o->broker_count);
+		err = rd_kafka_mock_topic_create(m->cluster, o->topics[i].name,
+		                                 o->topics[i].partition_count, o->broker_count);
 		if (err)
 			die(EX_USAGE, "cannot create topic %s: %s", o->topics[i].name, rd_kafka_err2str(err));
 	}

@@ -639,7 +639,7 @@ def test_relays_are_woken_together(house: House) -> None:
         conn.close()
 
 
-# ---- when Postgres is away (W21) ----
+# ---- when Postgres is away ----
 
 
 def everything(own: Api, f: Function, key: str) -> list[Answer]:
@@ -648,7 +648,7 @@ def everything(own: Api, f: Function, key: str) -> list[Answer]:
 
 @pytest.mark.parametrize("how", ["stop", "kill"])
 @pytest.mark.parametrize("options", [FOREVER, {"api.key_cache_ms": "0"}])
-def test_outage_is_never_not_found(house: House, how: str, options: dict[str, str]) -> None:
+def test_w21_an_outage_is_never_not_found(house: House, how: str, options: dict[str, str]) -> None:
     own = house.api({**options, **UNLIMITED})
     f = house.function()
     key, unknown = own.key(f.team), f"s0_local_{uuid.uuid4().hex}{'0' * 16}"

@@ -105,3 +105,23 @@ def test_a_failed_migration_is_undone(house: House, old: tuple[Any, dict[str, st
     assert cur.fetchone() == (None,)
     cur.execute("DROP TABLE sandsweep.outbox")
     house.run("migrate", "up", env=env)
+
+
+def test_the_gateways_role_needs_no_rights_on_ours(house: House, old: tuple[Any, dict[str, str]]) -> None:
+    """The service that shares the tables writes them as before; the triggers run with their owner's rights."""
+    cur, env = old
+    revision(cur, "live", "sb-live")
+    house.run("migrate", "up", env=env)
+    role = f"gateway_{uuid.uuid4().hex[:8]}"
+    cur.execute(f"CREATE ROLE {role}; GRANT USAGE ON SCHEMA shared_gateway TO {role}; GRANT ALL ON ALL TABLES IN SCHEMA shared_gateway TO {role}")
+    cur.execute(f"SET ROLE {role}")
+    revision(cur, "theirs", None)
+    cur.execute("UPDATE shared_gateway.functions_revisions SET runtime_sandbox_id = 'sb-next' WHERE runtime_sandbox_id = 'sb-live'")
+    cur.execute("UPDATE shared_gateway.functions SET deleted_at = now() WHERE slug = 'theirs'")
+    with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+        cur.execute("SELECT * FROM sandsweep.owned_resources")
+    cur.execute("RESET ROLE")
+    cur.execute("SELECT resource_id, state::text FROM sandsweep.owned_resources")
+    states = dict(cur.fetchall())
+    assert (states["sb-live"], states["sb-next"], states["vol-theirs"]) == ("released", "in_use", "released")
+    cur.execute(f"DROP OWNED BY {role}; DROP ROLE {role}")

@@ -1,4 +1,4 @@
-"""The platform simulator over the wire: CONTRACT section 3 row by row, every fault, the control port."""
+"""The platform simulator over the wire: its contract row by row, every fault, the control port."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-/* What a handler of the public API says, and the platform's ways to say no (CONTRACT 1.1). */
+/* What a handler of the public API says, and the platform's ways to say no. */
 #ifndef SIM_ANSWER_H
 #define SIM_ANSWER_H
 

@@ -41,7 +41,7 @@ struct advance_json {
 	int64_t ms;
 };
 static const struct json_field advance_fields[] = {
-	{"ms", JSON_KIND_I64, offsetof(struct advance_json, ms), JSON_REQUIRED, 0, INT64_MAX},
+    {"ms", JSON_KIND_I64, offsetof(struct advance_json, ms), JSON_REQUIRED, 0, INT64_MAX},
 };
 
 static int advance(struct sim *sim, const struct http_req *req, json_t *json, struct err *err)
@@ -107,12 +107,12 @@ static int get_journal(struct sim *sim, const struct http_req *req, json_t *json
 	const char *op = http_req_query(req, "op"), *id = http_req_query(req, "id");
 	const char *team = http_req_query(req, "team");
 	struct journal_query query = {
-		.id = id ? id : "", .team = team ? team : "", .op = op ? op_parse(op) : OP_COUNT};
+	    .id = id ? id : "", .team = team ? team : "", .op = op ? op_parse(op) : OP_COUNT};
 	int64_t since;
 	if (op && query.op == OP_COUNT)
 		return err_set(err, ERR_REJECT, "bad_query", "there is no op %.60s", op);
 	if (control_number(req, "since", 0, &since, err) < 0 ||
-		control_number(req, "limit", JOURNAL_LIMIT, &query.limit, err) < 0)
+	    control_number(req, "limit", JOURNAL_LIMIT, &query.limit, err) < 0)
 		return -1;
 	query.since = (uint64_t)since;
 	journal_write(&sim->journal, &query, &sim->body);
@@ -134,10 +134,9 @@ static int get_live_count(struct sim *sim, const struct http_req *req, json_t *j
 {
 	(void)req, (void)json, (void)err;
 	const struct world *world = &sim->world;
-	(void)buf_printf(&sim->body,
-	                 "{\"sandbox\":%u,\"terminating\":%u,\"volume\":%u,\"snapshot\":%u}",
-	                 world->sandbox_count, world->terminating_count, world->volume_count,
-	                 world->snapshot_count);
+	(void)buf_printf(
+	    &sim->body, "{\"sandbox\":%u,\"terminating\":%u,\"volume\":%u,\"snapshot\":%u}",
+	    world->sandbox_count, world->terminating_count, world->volume_count, world->snapshot_count);
 	return 0;
 }
 
@@ -148,20 +147,13 @@ struct control_route {
 	control_handler *handler;
 };
 static const struct control_route routes[] = {
-	{"POST", "/seed", control_seed},
-	{"POST", "/seed-range", control_seed_range},
-	{"POST", "/remove", control_remove},
-	{"GET", "/state", control_state},
-	{"GET", "/live-count", get_live_count},
-	{"GET", "/settings", get_settings},
-	{"PUT", "/settings", put_settings},
-	{"GET", "/faults", get_faults},
-	{"POST", "/faults", post_fault},
-	{"DELETE", "/faults", delete_faults},
-	{"GET", "/journal", get_journal},
-	{"GET", "/counters", get_counters},
-	{"POST", "/advance", advance},
-	{"POST", "/reset", reset},
+    {"POST", "/seed", control_seed},        {"POST", "/seed-range", control_seed_range},
+    {"POST", "/remove", control_remove},    {"GET", "/state", control_state},
+    {"GET", "/live-count", get_live_count}, {"GET", "/settings", get_settings},
+    {"PUT", "/settings", put_settings},     {"GET", "/faults", get_faults},
+    {"POST", "/faults", post_fault},        {"DELETE", "/faults", delete_faults},
+    {"GET", "/journal", get_journal},       {"GET", "/counters", get_counters},
+    {"POST", "/advance", advance},          {"POST", "/reset", reset},
 };
 
 static const struct control_route *find_route(const char *method, const char *path)

@@ -8,15 +8,24 @@
 enum { AGE_MAX_S = 10 * 365 * 24 * 3600, RANGE_MAX = 10000000, SUFFIX_BYTES = 8 };
 
 /* How a table's row says where a field goes; every target has a bool `has` that nobody reads. */
-#define TEXT(target, field) \
-	{#field, JSON_KIND_STR, offsetof(struct target, field), offsetof(struct target, has), 1, \
-	 ID_MAX_BYTES}
-#define REQUIRED_TEXT(target, field) \
-	{#field, JSON_KIND_STR, offsetof(struct target, field), JSON_REQUIRED, 1, ID_MAX_BYTES}
-#define NUMBER(target, field, max) \
-	{#field, JSON_KIND_I64, offsetof(struct target, field), offsetof(struct target, has), 0, max}
-#define PART(target, field, kind) \
-	{#field, kind, offsetof(struct target, field), offsetof(struct target, has), 0, 0}
+#define TEXT(target, field)                                                                     \
+	{                                                                                           \
+#field, JSON_KIND_STR, offsetof(struct target, field), offsetof(struct target, has), 1, \
+		    ID_MAX_BYTES                                                                        \
+	}
+#define REQUIRED_TEXT(target, field)                                                          \
+	{                                                                                         \
+#field, JSON_KIND_STR, offsetof(struct target, field), JSON_REQUIRED, 1, ID_MAX_BYTES \
+	}
+#define NUMBER(target, field, max)                                                              \
+	{                                                                                           \
+#field, JSON_KIND_I64, offsetof(struct target, field), offsetof(struct target, has), 0, \
+		    max                                                                                 \
+	}
+#define PART(target, field, kind)                                                        \
+	{                                                                                    \
+#field, kind, offsetof(struct target, field), offsetof(struct target, has), 0, 0 \
+	}
 
 static int refuse(enum world_answer answer, const char *id, struct err *err)
 {
@@ -39,12 +48,9 @@ struct seed_volume {
 	bool owned, has;
 };
 static const struct json_field volume_fields[] = {
-	REQUIRED_TEXT(seed_volume, id),
-	REQUIRED_TEXT(seed_volume, team_id),
-	TEXT(seed_volume, access_mode),
-	TEXT(seed_volume, source_volume_id),
-	NUMBER(seed_volume, age_s, AGE_MAX_S),
-	PART(seed_volume, owned, JSON_KIND_BOOL),
+    REQUIRED_TEXT(seed_volume, id),        REQUIRED_TEXT(seed_volume, team_id),
+    TEXT(seed_volume, access_mode),        TEXT(seed_volume, source_volume_id),
+    NUMBER(seed_volume, age_s, AGE_MAX_S), PART(seed_volume, owned, JSON_KIND_BOOL),
 };
 
 static int seed_volume(struct sim *sim, json_t *json, struct err *err)
@@ -78,15 +84,15 @@ struct seed_sandbox {
 	bool has;
 };
 static const struct json_field sandbox_fields[] = {
-	REQUIRED_TEXT(seed_sandbox, id),
-	REQUIRED_TEXT(seed_sandbox, team_id),
-	TEXT(seed_sandbox, template_id),
-	TEXT(seed_sandbox, cluster_id),
-	TEXT(seed_sandbox, status),
-	NUMBER(seed_sandbox, age_s, AGE_MAX_S),
-	PART(seed_sandbox, mounts, JSON_KIND_ARR),
-	PART(seed_sandbox, env, JSON_KIND_OBJ),
-	PART(seed_sandbox, services, JSON_KIND_ARR),
+    REQUIRED_TEXT(seed_sandbox, id),
+    REQUIRED_TEXT(seed_sandbox, team_id),
+    TEXT(seed_sandbox, template_id),
+    TEXT(seed_sandbox, cluster_id),
+    TEXT(seed_sandbox, status),
+    NUMBER(seed_sandbox, age_s, AGE_MAX_S),
+    PART(seed_sandbox, mounts, JSON_KIND_ARR),
+    PART(seed_sandbox, env, JSON_KIND_OBJ),
+    PART(seed_sandbox, services, JSON_KIND_ARR),
 };
 
 struct seed_mount {
@@ -94,9 +100,9 @@ struct seed_mount {
 	bool has;
 };
 static const struct json_field mount_fields[] = {
-	REQUIRED_TEXT(seed_mount, sandboxvolume_id),
-	{"mount_point", JSON_KIND_STR, offsetof(struct seed_mount, mount_point), JSON_REQUIRED, 1,
-	 1024},
+    REQUIRED_TEXT(seed_mount, sandboxvolume_id),
+    {"mount_point", JSON_KIND_STR, offsetof(struct seed_mount, mount_point), JSON_REQUIRED, 1,
+     1024},
 };
 
 static int read_mounts(struct world *world, json_t *array, struct sandbox_mount *mounts,
@@ -104,7 +110,8 @@ static int read_mounts(struct world *world, json_t *array, struct sandbox_mount 
 {
 	size_t at;
 	json_t *item;
-	json_array_foreach (array, at, item) {
+	json_array_foreach(array, at, item)
+	{
 		struct seed_mount in = {0};
 		if (json_decode(item, mount_fields, N_OF(mount_fields), &in, err) < 0)
 			return -1;
@@ -115,8 +122,8 @@ static int read_mounts(struct world *world, json_t *array, struct sandbox_mount 
 		if (spec->mount_count == WORLD_MOUNTS_MAX)
 			return err_set(err, ERR_REJECT, "bad_json", "too many mounts");
 		/* The point is only read until the world has its copy. */
-		mounts[spec->mount_count++] = (struct sandbox_mount){
-			.volume = volume, .point = (char *)(uintptr_t)in.mount_point};
+		mounts[spec->mount_count++] =
+		    (struct sandbox_mount){.volume = volume, .point = (char *)(uintptr_t)in.mount_point};
 	}
 	return 0;
 }
@@ -128,10 +135,9 @@ static char *services_text(const struct seed_sandbox *in)
 		return json_text(in->services);
 	if (!in->env)
 		return NULL;
-	json_t *services AUTO(json_drop) =
-		json_pack("[{s:s, s:i, s:{s:b}, s:{s:s, s:[s], s:O}}]", "id", "main", "port", 8080,
-	              "ingress", "public", 0, "runtime", "type", "cmd", "command", "serve",
-	              "env_vars", in->env);
+	json_t *services AUTO(json_drop) = json_pack(
+	    "[{s:s, s:i, s:{s:b}, s:{s:s, s:[s], s:O}}]", "id", "main", "port", 8080, "ingress",
+	    "public", 0, "runtime", "type", "cmd", "command", "serve", "env_vars", in->env);
 	return services ? json_text(services) : NULL;
 }
 
@@ -179,10 +185,10 @@ struct seed_snapshot {
 	bool has;
 };
 static const struct json_field snapshot_fields[] = {
-	REQUIRED_TEXT(seed_snapshot, id),
-	REQUIRED_TEXT(seed_snapshot, volume_id),
-	TEXT(seed_snapshot, team_id),
-	TEXT(seed_snapshot, name),
+    REQUIRED_TEXT(seed_snapshot, id),
+    REQUIRED_TEXT(seed_snapshot, volume_id),
+    TEXT(seed_snapshot, team_id),
+    TEXT(seed_snapshot, name),
 };
 
 static int seed_snapshot(struct sim *sim, json_t *json, struct err *err)
@@ -213,9 +219,9 @@ struct seed_json {
 	bool has;
 };
 static const struct json_field seed_fields[] = {
-	PART(seed_json, volumes, JSON_KIND_ARR),
-	PART(seed_json, sandboxes, JSON_KIND_ARR),
-	PART(seed_json, snapshots, JSON_KIND_ARR),
+    PART(seed_json, volumes, JSON_KIND_ARR),
+    PART(seed_json, sandboxes, JSON_KIND_ARR),
+    PART(seed_json, snapshots, JSON_KIND_ARR),
 };
 
 static int seed_all(struct sim *sim, json_t *array,
@@ -223,9 +229,7 @@ static int seed_all(struct sim *sim, json_t *array,
 {
 	size_t at;
 	json_t *item;
-	json_array_foreach (array, at, item)
-		if (seed(sim, item, err) < 0)
-			return -1;
+	json_array_foreach(array, at, item) if (seed(sim, item, err) < 0) return -1;
 	return 0;
 }
 
@@ -236,9 +240,9 @@ int control_seed(struct sim *sim, const struct http_req *req, json_t *json, stru
 	(void)req;
 	struct seed_json in = {0};
 	if (json_decode(json, seed_fields, N_OF(seed_fields), &in, err) < 0 ||
-		seed_all(sim, in.volumes, seed_volume, err) < 0 ||
-		seed_all(sim, in.sandboxes, seed_sandbox, err) < 0 ||
-		seed_all(sim, in.snapshots, seed_snapshot, err) < 0)
+	    seed_all(sim, in.volumes, seed_volume, err) < 0 ||
+	    seed_all(sim, in.sandboxes, seed_sandbox, err) < 0 ||
+	    seed_all(sim, in.snapshots, seed_snapshot, err) < 0)
 		return -1;
 	(void)buf_printf(&sim->body, "{\"volumes\":%zu,\"sandboxes\":%zu,\"snapshots\":%zu}",
 	                 json_array_size(in.volumes), json_array_size(in.sandboxes),
@@ -252,12 +256,12 @@ struct range_json {
 	bool has;
 };
 static const struct json_field range_fields[] = {
-	REQUIRED_TEXT(range_json, team_id),
-	REQUIRED_TEXT(range_json, prefix),
-	TEXT(range_json, template_id),
-	NUMBER(range_json, from, 99999999),
-	{"count", JSON_KIND_I64, offsetof(struct range_json, count), JSON_REQUIRED, 0, RANGE_MAX},
-	NUMBER(range_json, age_s, AGE_MAX_S),
+    REQUIRED_TEXT(range_json, team_id),
+    REQUIRED_TEXT(range_json, prefix),
+    TEXT(range_json, template_id),
+    NUMBER(range_json, from, 99999999),
+    {"count", JSON_KIND_I64, offsetof(struct range_json, count), JSON_REQUIRED, 0, RANGE_MAX},
+    NUMBER(range_json, age_s, AGE_MAX_S),
 };
 
 /* prefix%08d */
@@ -278,7 +282,7 @@ int control_seed_range(struct sim *sim, const struct http_req *req, json_t *json
 	if (json_decode(json, range_fields, N_OF(range_fields), &in, err) < 0)
 		return -1;
 	struct sandbox_spec spec = {
-		.id = id, .cluster = IDS_NONE, .created_us = world->wall_us - in.age_s * 1000000};
+	    .id = id, .cluster = IDS_NONE, .created_us = world->wall_us - in.age_s * 1000000};
 	spec.template = ids_add(&world->templates, in.template_id, strlen(in.template_id));
 	if (add_team(world, in.team_id, &spec.team, err) < 0)
 		return -1;
@@ -298,8 +302,8 @@ struct remove_json {
 	const char *kind, *id;
 };
 static const struct json_field remove_fields[] = {
-	REQUIRED_TEXT(remove_json, kind),
-	REQUIRED_TEXT(remove_json, id),
+    REQUIRED_TEXT(remove_json, kind),
+    REQUIRED_TEXT(remove_json, id),
 };
 
 int control_remove(struct sim *sim, const struct http_req *req, json_t *json, struct err *err)

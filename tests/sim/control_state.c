@@ -78,10 +78,11 @@ static void write_one(struct world *world, enum kind kind, uint32_t slot, struct
 	struct common common = common_of(world, kind, slot);
 	char date[CLOCK_RFC3339_SIZE];
 	clock_rfc3339(common.created_us, date);
-	(void)buf_printf(out, "{\"id\":\"%s\",\"kind\":\"%s\",\"state\":\"%s\",\"team_id\":\"%s\","
-	                      "\"created_at\":\"%s\"",
-	                 ids_text(ids_of(world, kind), slot), kind_names[kind],
-	                 states[common.presence], ids_text(&world->teams, common.team), date);
+	(void)buf_printf(out,
+	                 "{\"id\":\"%s\",\"kind\":\"%s\",\"state\":\"%s\",\"team_id\":\"%s\","
+	                 "\"created_at\":\"%s\"",
+	                 ids_text(ids_of(world, kind), slot), kind_names[kind], states[common.presence],
+	                 ids_text(&world->teams, common.team), date);
 	if (kind == KIND_SANDBOX)
 		write_sandbox(world, slot, out);
 	else if (kind == KIND_VOLUME)
@@ -151,7 +152,7 @@ int control_state(struct sim *sim, const struct http_req *req, json_t *json, str
 	if (kind == KIND_COUNT)
 		return err_set(err, ERR_REJECT, "bad_query", "kind must be sandbox, volume or snapshot");
 	if (control_number(req, "after", 0, &query.after, err) < 0 ||
-		control_number(req, "limit", LIMIT_DEFAULT, &query.limit, err) < 0)
+	    control_number(req, "limit", LIMIT_DEFAULT, &query.limit, err) < 0)
 		return -1;
 	if (id)
 		write_by_id(world, kind, id, &sim->body);

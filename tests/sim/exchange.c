@@ -104,7 +104,7 @@ static void answer_status(struct exchange *exchange)
 		             &answer);
 	if (fault->retry_after[0])
 		answer.headers[answer.header_count++] =
-			(struct http_header){"Retry-After", fault->retry_after};
+		    (struct http_header){"Retry-After", fault->retry_after};
 	reply(exchange, &answer);
 }
 
@@ -122,9 +122,7 @@ static void mangle(const struct fault *fault, struct buf *body)
 {
 	static const char pad[] = ",\"padding\":\"";
 	switch (fault->effect) {
-	case EFFECT_TRUNCATED:
-		body->len /= 2;
-		break;
+	case EFFECT_TRUNCATED: body->len /= 2; break;
 	case EFFECT_MALFORMED:
 		buf_clear(body);
 		(void)buf_str(body, "{\"status\":\"ok\",\"result\":[");

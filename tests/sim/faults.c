@@ -6,20 +6,19 @@
 #include "dice.h"
 
 static const char *const effect_names[EFFECT_COUNT] = {
-	[EFFECT_NONE] = "none",           [EFFECT_STATUS] = "status",
-	[EFFECT_LATENCY] = "latency",     [EFFECT_HANG] = "hang",
-	[EFFECT_RESET] = "reset",         [EFFECT_TRUNCATED] = "truncated",
-	[EFFECT_MALFORMED] = "malformed", [EFFECT_HUGE] = "huge",
-	[EFFECT_LOST] = "lost",           [EFFECT_HTML404] = "html404",
+    [EFFECT_NONE] = "none",           [EFFECT_STATUS] = "status", [EFFECT_LATENCY] = "latency",
+    [EFFECT_HANG] = "hang",           [EFFECT_RESET] = "reset",   [EFFECT_TRUNCATED] = "truncated",
+    [EFFECT_MALFORMED] = "malformed", [EFFECT_HUGE] = "huge",     [EFFECT_LOST] = "lost",
+    [EFFECT_HTML404] = "html404",
 };
 
 static const struct {
 	int status;
 	const char *code;
 } codes[] = {
-	{400, "bad_request"}, {401, "unauthorized"},   {403, "forbidden"},   {404, "not_found"},
-	{409, "conflict"},    {429, "quota_exceeded"}, {502, "unavailable"}, {503, "unavailable"},
-	{504, "unavailable"},
+    {400, "bad_request"}, {401, "unauthorized"}, {403, "forbidden"},
+    {404, "not_found"},   {409, "conflict"},     {429, "quota_exceeded"},
+    {502, "unavailable"}, {503, "unavailable"},  {504, "unavailable"},
 };
 
 const char *fault_code(int64_t status)
@@ -53,26 +52,30 @@ struct rule_json {
 	bool plain;
 	bool has_status, has_plain, has; /* `has` takes what nobody asks about */
 };
-#define TEXT(field, max_bytes) \
-	{#field, JSON_KIND_STR, offsetof(struct rule_json, field), offsetof(struct rule_json, has), 1, \
-	 max_bytes}
-#define NUMBER(field, min, max, has_field) \
-	{#field, JSON_KIND_I64, offsetof(struct rule_json, field), \
-	 offsetof(struct rule_json, has_field), min, max}
+#define TEXT(field, max_bytes)                                                                     \
+	{                                                                                              \
+#field, JSON_KIND_STR, offsetof(struct rule_json, field), offsetof(struct rule_json, has), \
+		    1, max_bytes                                                                           \
+	}
+#define NUMBER(field, min, max, has_field)                        \
+	{                                                             \
+#field, JSON_KIND_I64, offsetof(struct rule_json, field), \
+		    offsetof(struct rule_json, has_field), min, max       \
+	}
 static const struct json_field rule_fields[] = {
-	TEXT(method, 7),
-	TEXT(path_prefix, 1024),
-	TEXT(op, 32),
-	TEXT(team, ID_MAX_BYTES),
-	TEXT(id, ID_MAX_BYTES),
-	{"effect", JSON_KIND_STR, offsetof(struct rule_json, effect), JSON_REQUIRED, 1, 32},
-	TEXT(code, FAULT_TEXT_SIZE - 1),
-	NUMBER(count, 0, INT64_MAX, has),
-	NUMBER(skip, 0, INT64_MAX, has),
-	NUMBER(latency_ms, 0, 86400000, has),
-	NUMBER(status, 200, 599, has_status),
-	NUMBER(bytes, 1, 256 << 20, has),
-	{"plain", JSON_KIND_BOOL, offsetof(struct rule_json, plain),
+    TEXT(method, 7),
+    TEXT(path_prefix, 1024),
+    TEXT(op, 32),
+    TEXT(team, ID_MAX_BYTES),
+    TEXT(id, ID_MAX_BYTES),
+    {"effect", JSON_KIND_STR, offsetof(struct rule_json, effect), JSON_REQUIRED, 1, 32},
+    TEXT(code, FAULT_TEXT_SIZE - 1),
+    NUMBER(count, 0, INT64_MAX, has),
+    NUMBER(skip, 0, INT64_MAX, has),
+    NUMBER(latency_ms, 0, 86400000, has),
+    NUMBER(status, 200, 599, has_status),
+    NUMBER(bytes, 1, 256 << 20, has),
+    {"plain", JSON_KIND_BOOL, offsetof(struct rule_json, plain),
      offsetof(struct rule_json, has_plain), 0, 0},
 };
 
@@ -81,7 +84,8 @@ static int check_names(json_t *object, struct err *err)
 {
 	const char *name;
 	json_t *value;
-	json_object_foreach (object, name, value) {
+	json_object_foreach(object, name, value)
+	{
 		bool known = strcmp(name, "percent") == 0 || strcmp(name, "retry_after") == 0;
 		for (size_t i = 0; !known && i < N_OF(rule_fields); i++)
 			known = strcmp(rule_fields[i].name, name) == 0;
@@ -142,8 +146,8 @@ static int read_rule(json_t *object, struct fault *rule, struct err *err)
 {
 	struct rule_json in = {.bytes = 8 << 20};
 	if (check_names(object, err) < 0 ||
-		json_decode(object, rule_fields, N_OF(rule_fields), &in, err) < 0 ||
-		check_rule(&in, rule, err) < 0)
+	    json_decode(object, rule_fields, N_OF(rule_fields), &in, err) < 0 ||
+	    check_rule(&in, rule, err) < 0)
 		return -1;
 	const json_t *percent = json_object_get(object, "percent");
 	const json_t *retry_after = json_object_get(object, "retry_after");
@@ -222,7 +226,7 @@ static bool matches(const struct fault *rule, const struct fault_request *reques
 	if (rule->op != OP_COUNT && rule->op != request->target->op)
 		return false;
 	if (rule->path_prefix &&
-		strncmp(rule->path_prefix, request->path, strlen(rule->path_prefix)) != 0)
+	    strncmp(rule->path_prefix, request->path, strlen(rule->path_prefix)) != 0)
 		return false;
 	return fits(rule->method, request->method) && fits(rule->team, request->team) &&
 	       fits(rule->thing, request->target->id);

@@ -32,8 +32,8 @@ struct fault {
 	char method[8], team[ID_MAX_BYTES + 1], thing[ID_MAX_BYTES + 1];
 	char *path_prefix; /* owned by the list; do not use it in a copy */
 	double percent;
-	int64_t count;     /* how often it still applies; 0: for ever */
-	int64_t skip;      /* lets so many requests that match pass first */
+	int64_t count; /* how often it still applies; 0: for ever */
+	int64_t skip;  /* lets so many requests that match pass first */
 	/* What happens. */
 	enum effect effect;
 	int64_t latency_ms; /* waits so long before the effect, whatever it is */
@@ -67,7 +67,7 @@ bool faults_match(struct faults *faults, const struct fault_request *request, in
 /* All rules as a JSON array. */
 void faults_write(const struct faults *faults, struct buf *out);
 
-/* The envelope's code that goes with a status (CONTRACT 1.1). */
+/* The envelope's code that goes with a status. */
 const char *fault_code(int64_t status);
 
 #endif

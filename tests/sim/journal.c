@@ -8,8 +8,8 @@
 
 enum { CHUNK_ENTRIES = 16384, TEAMS_MAX = 100000, LOOK_MAX = 500000 };
 
-static const char *const methods[] = {"GET", "POST", "DELETE", "PUT", "PATCH", "HEAD", "OPTIONS",
-                                      "?"};
+static const char *const methods[] = {"GET",   "POST", "DELETE",  "PUT",
+                                      "PATCH", "HEAD", "OPTIONS", "?"};
 static const char *const ends[] = {"pending", "hang", "reset", "lost"};
 
 void journal_init(struct journal *journal)
@@ -64,7 +64,7 @@ static int reserve(struct journal *journal)
 	if (journal->chunk_count == journal->chunk_cap) {
 		size_t cap = journal->chunk_cap ? journal->chunk_cap * 2 : 16;
 		struct journal_entry **chunks =
-			realloc(journal->chunks, cap * sizeof(struct journal_entry *));
+		    realloc(journal->chunks, cap * sizeof(struct journal_entry *));
 		if (!chunks)
 			return -1;
 		journal->chunks = chunks;
@@ -155,8 +155,8 @@ static void write_path(const struct journal_entry *entry, struct buf *out)
 		write_string(out, entry->path);
 		return;
 	}
-	(void)buf_str(out, entry->op >= OP_VOLUME_LIST ? "\"/api/v1/sandboxvolumes"
-	                                               : "\"/api/v1/sandboxes");
+	(void)buf_str(out,
+	              entry->op >= OP_VOLUME_LIST ? "\"/api/v1/sandboxvolumes" : "\"/api/v1/sandboxes");
 	if (entry->id[0])
 		(void)buf_char(out, '/');
 	(void)buf_percent(out, entry->id);

@@ -15,15 +15,15 @@ enum journal_status { JOURNAL_PENDING, JOURNAL_HANG, JOURNAL_RESET, JOURNAL_LOST
 enum { JOURNAL_STATUS_MAX = 600 };
 
 struct journal_entry {
-	int64_t at_us;    /* CLOCK_REALTIME, of arrival */
-	char *path;       /* owned; NULL: what the op and the id say */
-	uint32_t team;    /* in the journal's own names; IDS_NONE: none was sent */
+	int64_t at_us;          /* CLOCK_REALTIME, of arrival */
+	char *path;             /* owned; NULL: what the op and the id say */
+	uint32_t team;          /* in the journal's own names; IDS_NONE: none was sent */
 	uint32_t mounts_active; /* of the volume; of the sandbox: how many it has */
-	uint16_t status;  /* HTTP or enum journal_status */
+	uint16_t status;        /* HTTP or enum journal_status */
 	uint8_t op, method;
-	bool live;        /* the sandbox, volume or snapshot was there when the request arrived */
-	bool force;       /* ?force=true */
-	bool trace;       /* a well-formed traceparent came along */
+	bool live;  /* the sandbox, volume or snapshot was there when the request arrived */
+	bool force; /* ?force=true */
+	bool trace; /* a well-formed traceparent came along */
 	uint8_t trace_bytes[25]; /* trace id, span id, flags */
 	char id[ID_MAX_BYTES + 1];
 };

@@ -20,7 +20,7 @@ static bool shows(const struct world *world, const struct sandbox *sandbox,
 	if (query->status && strcmp(query->status, world_status(world, sandbox)) != 0)
 		return false;
 	if (query->template &&
-		strcmp(query->template, ids_text(&world->templates, sandbox->template)) != 0)
+	    strcmp(query->template, ids_text(&world->templates, sandbox->template)) != 0)
 		return false;
 	return query->paused == LISTING_ANY || sandbox->paused == (query->paused == LISTING_PAUSED);
 }
@@ -105,8 +105,8 @@ void listing_sandboxes(struct world *world, uint32_t team, const struct listing_
 	spoil(world, query, ret);
 }
 
-uint32_t listing_volumes(struct world *world, uint32_t team,
-                         void (*fn)(void *arg, uint32_t slot), void *arg)
+uint32_t listing_volumes(struct world *world, uint32_t team, void (*fn)(void *arg, uint32_t slot),
+                         void *arg)
 {
 	if (team == IDS_NONE || world->settings->volume_list_empty)
 		return 0;

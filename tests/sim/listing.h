@@ -1,5 +1,5 @@
-/* What the platform's listings show of the world, with the ways in which they are wrong (CONTRACT
- * 3.2, listing hazards): each of them has its setting. */
+/* What the platform's listings show of the world, with the ways in which they are wrong:
+ * each of them has its setting. */
 #ifndef SIM_LISTING_H
 #define SIM_LISTING_H
 
@@ -26,7 +26,7 @@ void listing_sandboxes(struct world *world, uint32_t team, const struct listing_
                        struct listing_page *ret);
 
 /* Calls fn for every volume that the listing shows, newest first. Returns how many. */
-uint32_t listing_volumes(struct world *world, uint32_t team,
-                         void (*fn)(void *arg, uint32_t slot), void *arg);
+uint32_t listing_volumes(struct world *world, uint32_t team, void (*fn)(void *arg, uint32_t slot),
+                         void *arg);
 
 #endif

@@ -1,5 +1,5 @@
-/* The sandbox platform for tests: sandboxes and volumes that behave as CONTRACT section 3 says, the
- * unpleasant parts included, and a control port through which a test makes and breaks them. */
+/* The sandbox platform for tests: sandboxes and volumes that behave as the platform's do
+ * (docs/platform.md), the unpleasant parts included, and a control port through which a test makes and breaks them. */
 #include <errno.h>
 #include <getopt.h>
 #include <limits.h>
@@ -14,9 +14,9 @@
 #include "exchange.h"
 
 static const char usage[] =
-	"usage: sandsweep-sim --listen HOST:PORT --control HOST:PORT --token TOKEN\n"
-	"                     [--ready-file FILE]\n"
-	"Port 0: the kernel picks one. FILE gets \"URL CONTROL_URL\\n\" once both ports listen.\n";
+    "usage: sandsweep-sim --listen HOST:PORT --control HOST:PORT --token TOKEN\n"
+    "                     [--ready-file FILE]\n"
+    "Port 0: the kernel picks one. FILE gets \"URL CONTROL_URL\\n\" once both ports listen.\n";
 
 enum {
 	PUBLIC_BODY_MAX = 4 << 20,

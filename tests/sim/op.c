@@ -11,29 +11,29 @@ struct route {
 #define SANDBOXES "/api/v1/sandboxes"
 #define VOLUMES "/api/v1/sandboxvolumes"
 static const struct route routes[OP_OTHER] = {
-	[OP_SANDBOX_LIST] = {"GET", SANDBOXES},
-	[OP_SANDBOX_GET] = {"GET", SANDBOXES "/*"},
-	[OP_SANDBOX_CLAIM] = {"POST", SANDBOXES},
-	[OP_SANDBOX_DELETE] = {"DELETE", SANDBOXES "/*"},
-	[OP_SANDBOX_PAUSE] = {"POST", SANDBOXES "/*/pause"},
-	[OP_SANDBOX_RESUME] = {"POST", SANDBOXES "/*/resume"},
-	[OP_VOLUME_LIST] = {"GET", VOLUMES},
-	[OP_VOLUME_GET] = {"GET", VOLUMES "/*"},
-	[OP_VOLUME_CREATE] = {"POST", VOLUMES},
-	[OP_VOLUME_FORK] = {"POST", VOLUMES "/*/fork"},
-	[OP_VOLUME_DELETE] = {"DELETE", VOLUMES "/*"},
-	[OP_SNAPSHOT_CREATE] = {"POST", VOLUMES "/*/snapshots"},
-	[OP_SNAPSHOT_DELETE] = {"DELETE", VOLUMES "/*/snapshots/*"},
+    [OP_SANDBOX_LIST] = {"GET", SANDBOXES},
+    [OP_SANDBOX_GET] = {"GET", SANDBOXES "/*"},
+    [OP_SANDBOX_CLAIM] = {"POST", SANDBOXES},
+    [OP_SANDBOX_DELETE] = {"DELETE", SANDBOXES "/*"},
+    [OP_SANDBOX_PAUSE] = {"POST", SANDBOXES "/*/pause"},
+    [OP_SANDBOX_RESUME] = {"POST", SANDBOXES "/*/resume"},
+    [OP_VOLUME_LIST] = {"GET", VOLUMES},
+    [OP_VOLUME_GET] = {"GET", VOLUMES "/*"},
+    [OP_VOLUME_CREATE] = {"POST", VOLUMES},
+    [OP_VOLUME_FORK] = {"POST", VOLUMES "/*/fork"},
+    [OP_VOLUME_DELETE] = {"DELETE", VOLUMES "/*"},
+    [OP_SNAPSHOT_CREATE] = {"POST", VOLUMES "/*/snapshots"},
+    [OP_SNAPSHOT_DELETE] = {"DELETE", VOLUMES "/*/snapshots/*"},
 };
 
 static const char *const names[OP_COUNT] = {
-	[OP_SANDBOX_LIST] = "sandbox_list",         [OP_SANDBOX_GET] = "sandbox_get",
-	[OP_SANDBOX_CLAIM] = "sandbox_claim",       [OP_SANDBOX_DELETE] = "sandbox_delete",
-	[OP_SANDBOX_PAUSE] = "sandbox_pause",       [OP_SANDBOX_RESUME] = "sandbox_resume",
-	[OP_VOLUME_LIST] = "volume_list",           [OP_VOLUME_GET] = "volume_get",
-	[OP_VOLUME_CREATE] = "volume_create",       [OP_VOLUME_FORK] = "volume_fork",
-	[OP_VOLUME_DELETE] = "volume_delete",       [OP_SNAPSHOT_CREATE] = "snapshot_create",
-	[OP_SNAPSHOT_DELETE] = "snapshot_delete",   [OP_OTHER] = "other",
+    [OP_SANDBOX_LIST] = "sandbox_list",       [OP_SANDBOX_GET] = "sandbox_get",
+    [OP_SANDBOX_CLAIM] = "sandbox_claim",     [OP_SANDBOX_DELETE] = "sandbox_delete",
+    [OP_SANDBOX_PAUSE] = "sandbox_pause",     [OP_SANDBOX_RESUME] = "sandbox_resume",
+    [OP_VOLUME_LIST] = "volume_list",         [OP_VOLUME_GET] = "volume_get",
+    [OP_VOLUME_CREATE] = "volume_create",     [OP_VOLUME_FORK] = "volume_fork",
+    [OP_VOLUME_DELETE] = "volume_delete",     [OP_SNAPSHOT_CREATE] = "snapshot_create",
+    [OP_SNAPSHOT_DELETE] = "snapshot_delete", [OP_OTHER] = "other",
 };
 
 const char *op_name(enum op op)

@@ -31,7 +31,7 @@ struct op_target {
 /* `path` is raw, without a query. An id that is too long or badly coded makes it OP_OTHER. */
 void op_find(const char *method, const char *path, struct op_target *ret);
 
-const char *op_name(enum op op);     /* "sandbox_delete" */
-enum op op_parse(const char *name);  /* OP_COUNT for another word */
+const char *op_name(enum op op);    /* "sandbox_delete" */
+enum op op_parse(const char *name); /* OP_COUNT for another word */
 
 #endif

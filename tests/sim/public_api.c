@@ -4,19 +4,13 @@
 #include <strings.h>
 
 static public_handler *const handlers[OP_OTHER] = {
-	[OP_SANDBOX_LIST] = public_sandbox_list,
-	[OP_SANDBOX_GET] = public_sandbox_get,
-	[OP_SANDBOX_CLAIM] = public_sandbox_claim,
-	[OP_SANDBOX_DELETE] = public_sandbox_delete,
-	[OP_SANDBOX_PAUSE] = public_sandbox_pause,
-	[OP_SANDBOX_RESUME] = public_sandbox_resume,
-	[OP_VOLUME_LIST] = public_volume_list,
-	[OP_VOLUME_GET] = public_volume_get,
-	[OP_VOLUME_CREATE] = public_volume_create,
-	[OP_VOLUME_FORK] = public_volume_fork,
-	[OP_VOLUME_DELETE] = public_volume_delete,
-	[OP_SNAPSHOT_CREATE] = public_snapshot_create,
-	[OP_SNAPSHOT_DELETE] = public_snapshot_delete,
+    [OP_SANDBOX_LIST] = public_sandbox_list,       [OP_SANDBOX_GET] = public_sandbox_get,
+    [OP_SANDBOX_CLAIM] = public_sandbox_claim,     [OP_SANDBOX_DELETE] = public_sandbox_delete,
+    [OP_SANDBOX_PAUSE] = public_sandbox_pause,     [OP_SANDBOX_RESUME] = public_sandbox_resume,
+    [OP_VOLUME_LIST] = public_volume_list,         [OP_VOLUME_GET] = public_volume_get,
+    [OP_VOLUME_CREATE] = public_volume_create,     [OP_VOLUME_FORK] = public_volume_fork,
+    [OP_VOLUME_DELETE] = public_volume_delete,     [OP_SNAPSHOT_CREATE] = public_snapshot_create,
+    [OP_SNAPSHOT_DELETE] = public_snapshot_delete,
 };
 
 static bool is_authorized(const struct exchange *exchange)

@@ -1,4 +1,4 @@
-/* CONTRACT 3.2 */
+/* The sandboxes of the platform's public API. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -43,7 +43,7 @@ static const char *read_query(const struct exchange *exchange, struct listing_qu
 	query->status = http_req_query(exchange->req, "status");
 	query->template = http_req_query(exchange->req, "template_id");
 	if (query->status && strcmp(query->status, "terminating") != 0 &&
-		world_phase(query->status) == PHASE_COUNT)
+	    world_phase(query->status) == PHASE_COUNT)
 		return "invalid status";
 	if (read_paused(exchange, &query->paused) < 0)
 		return "invalid paused";
@@ -131,8 +131,9 @@ static void set_paused(struct exchange *exchange, uint32_t team, bool paused, st
 	}
 	sandbox->paused = paused;
 	struct buf *body = answer_begin(sim, 200, ret);
-	(void)buf_printf(body, "{\"sandbox_id\":\"%s\",\"%s\":true,\"power_state\":",
-	                 exchange->target.id, paused ? "paused" : "resumed");
+	(void)buf_printf(body,
+	                 "{\"sandbox_id\":\"%s\",\"%s\":true,\"power_state\":", exchange->target.id,
+	                 paused ? "paused" : "resumed");
 	render_power_state(sandbox, body);
 	(void)buf_char(body, '}');
 	answer_end(sim);
@@ -159,13 +160,13 @@ struct claim {
 	uint32_t mount_count;
 };
 static const struct json_field claim_fields[] = {
-	{"template", JSON_KIND_STR, offsetof(struct claim, template), JSON_REQUIRED, 1, ID_MAX_BYTES},
-	{"config", JSON_KIND_OBJ, offsetof(struct claim, config), offsetof(struct claim, has), 0, 0},
-	{"mounts", JSON_KIND_ARR, offsetof(struct claim, mounts), offsetof(struct claim, has), 0, 0},
+    {"template", JSON_KIND_STR, offsetof(struct claim, template), JSON_REQUIRED, 1, ID_MAX_BYTES},
+    {"config", JSON_KIND_OBJ, offsetof(struct claim, config), offsetof(struct claim, has), 0, 0},
+    {"mounts", JSON_KIND_ARR, offsetof(struct claim, mounts), offsetof(struct claim, has), 0, 0},
 };
 static const struct json_field config_fields[] = {
-	{"services", JSON_KIND_ARR, offsetof(struct claim, services), offsetof(struct claim, has), 0,
-	 0},
+    {"services", JSON_KIND_ARR, offsetof(struct claim, services), offsetof(struct claim, has), 0,
+     0},
 };
 
 struct claim_mount {
@@ -173,9 +174,9 @@ struct claim_mount {
 	bool has;
 };
 static const struct json_field mount_fields[] = {
-	{"sandboxvolume_id", JSON_KIND_STR, offsetof(struct claim_mount, id),
+    {"sandboxvolume_id", JSON_KIND_STR, offsetof(struct claim_mount, id),
      offsetof(struct claim_mount, has), 1, ID_MAX_BYTES},
-	{"mount_point", JSON_KIND_STR, offsetof(struct claim_mount, point),
+    {"mount_point", JSON_KIND_STR, offsetof(struct claim_mount, point),
      offsetof(struct claim_mount, has), 1, 1024},
 };
 
@@ -243,7 +244,7 @@ static bool add_mount(struct exchange *exchange, uint32_t team, struct claim *cl
 	}
 	/* The point is only read until the world has its copy. */
 	claim->mount_list[claim->mount_count++] =
-		(struct sandbox_mount){.volume = volume, .point = (char *)(uintptr_t)mount->point};
+	    (struct sandbox_mount){.volume = volume, .point = (char *)(uintptr_t)mount->point};
 	return true;
 }
 
@@ -252,7 +253,8 @@ static bool read_mounts(struct exchange *exchange, uint32_t team, struct claim *
 {
 	size_t at;
 	json_t *item;
-	json_array_foreach (claim->mounts, at, item) {
+	json_array_foreach(claim->mounts, at, item)
+	{
 		struct claim_mount mount = {0};
 		struct err err = {0};
 		if (json_decode(item, mount_fields, N_OF(mount_fields), &mount, &err) < 0) {
@@ -270,7 +272,8 @@ static bool read_services(struct exchange *exchange, struct claim *claim, struct
 {
 	size_t at;
 	json_t *service;
-	json_array_foreach (claim->services, at, service) {
+	json_array_foreach(claim->services, at, service)
+	{
 		if (!json_is_object(service)) {
 			answer_invalid(exchange->sim, "a service must be an object", ret);
 			return false;
@@ -283,13 +286,13 @@ static bool read_services(struct exchange *exchange, struct claim *claim, struct
 	return true;
 }
 
-static bool read_claim(struct exchange *exchange, uint32_t team, json_t *json,
-                       struct claim *claim, struct answer *ret)
+static bool read_claim(struct exchange *exchange, uint32_t team, json_t *json, struct claim *claim,
+                       struct answer *ret)
 {
 	struct err err = {0};
 	if (json_decode(json, claim_fields, N_OF(claim_fields), claim, &err) < 0 ||
-		(claim->config && json_decode(claim->config, config_fields, N_OF(config_fields), claim,
-	                                  &err) < 0)) {
+	    (claim->config &&
+	     json_decode(claim->config, config_fields, N_OF(config_fields), claim, &err) < 0)) {
 		answer_invalid(exchange->sim, err.text, ret);
 		return false;
 	}
@@ -302,8 +305,9 @@ static void write_claimed(struct sim *sim, uint32_t slot, struct answer *ret)
 	const struct sandbox *sandbox = world_sandbox(world, slot);
 	const char *id = ids_text(&world->sandbox_ids, slot);
 	struct buf *body = answer_begin(sim, 201, ret);
-	(void)buf_printf(body, "{\"sandbox_id\":\"%s\",\"status\":\"%s\",\"pod_name\":\"pod-%s\","
-	                       "\"template\":\"%s\"",
+	(void)buf_printf(body,
+	                 "{\"sandbox_id\":\"%s\",\"status\":\"%s\",\"pod_name\":\"pod-%s\","
+	                 "\"template\":\"%s\"",
 	                 id, world_status(world, sandbox), id,
 	                 ids_text(&world->templates, sandbox->template));
 	if (sandbox->cluster != IDS_NONE)
@@ -334,15 +338,15 @@ static void create(struct exchange *exchange, const struct claim *claim, struct 
 	uint32_t slot;
 	make_id(id);
 	struct sandbox_spec spec = {
-		.id = id,
-		.team = world_add_team(world, exchange->team),
-		.template = ids_add(&world->templates, claim->template, strlen(claim->template)),
-		.cluster = cluster[0] ? ids_add(&world->clusters, cluster, strlen(cluster)) : IDS_NONE,
-		.created_us = world->wall_us,
-		.lagging = true,
-		.services = claim->services_text,
-		.mounts = claim->mount_list,
-		.mount_count = claim->mount_count};
+	    .id = id,
+	    .team = world_add_team(world, exchange->team),
+	    .template = ids_add(&world->templates, claim->template, strlen(claim->template)),
+	    .cluster = cluster[0] ? ids_add(&world->clusters, cluster, strlen(cluster)) : IDS_NONE,
+	    .created_us = world->wall_us,
+	    .lagging = true,
+	    .services = claim->services_text,
+	    .mounts = claim->mount_list,
+	    .mount_count = claim->mount_count};
 	if (spec.team == IDS_NONE || spec.template == IDS_NONE)
 		answer_error(sim, 400, "bad_request", "invalid request: team or template", ret);
 	else if (world_add_sandbox(world, &spec, &slot) != WORLD_OK)

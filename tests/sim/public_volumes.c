@@ -1,4 +1,4 @@
-/* CONTRACT 3.3 */
+/* The volumes and snapshots of the platform's public API. */
 #include <string.h>
 
 #include "base/uuid.h"
@@ -62,13 +62,13 @@ struct volume_json {
 	bool has_uid, has_gid, has;
 };
 static const struct json_field volume_fields[] = {
-	{"snapshot_id", JSON_KIND_STR, offsetof(struct volume_json, snapshot_id),
+    {"snapshot_id", JSON_KIND_STR, offsetof(struct volume_json, snapshot_id),
      offsetof(struct volume_json, has), 0, ID_MAX_BYTES},
-	{"access_mode", JSON_KIND_STR, offsetof(struct volume_json, access_mode),
+    {"access_mode", JSON_KIND_STR, offsetof(struct volume_json, access_mode),
      offsetof(struct volume_json, has), 0, 3},
-	{"default_posix_uid", JSON_KIND_I64, offsetof(struct volume_json, uid),
+    {"default_posix_uid", JSON_KIND_I64, offsetof(struct volume_json, uid),
      offsetof(struct volume_json, has_uid), 0, UINT32_MAX},
-	{"default_posix_gid", JSON_KIND_I64, offsetof(struct volume_json, gid),
+    {"default_posix_gid", JSON_KIND_I64, offsetof(struct volume_json, gid),
      offsetof(struct volume_json, has_gid), 0, UINT32_MAX},
 };
 
@@ -119,7 +119,7 @@ void public_volume_create(struct exchange *exchange, uint32_t team, struct answe
 	if (!json || !read_volume(exchange, json, &spec, &in, ret))
 		return;
 	if (in.snapshot_id && in.snapshot_id[0] &&
-		snapshot_lookup(&sim->world, in.snapshot_id, team, &snapshot) != WORLD_OK)
+	    snapshot_lookup(&sim->world, in.snapshot_id, team, &snapshot) != WORLD_OK)
 		answer_refusal(sim, WORLD_NOT_FOUND, "snapshot not found", ret);
 	else
 		create(exchange, &spec, ret);
@@ -167,8 +167,8 @@ void public_volume_delete(struct exchange *exchange, uint32_t team, struct answe
 {
 	struct sim *sim = exchange->sim;
 	const char *force = http_req_query(exchange->req, "force");
-	enum world_answer answer = volume_delete(&sim->world, exchange->target.id, team,
-	                                         force && strcmp(force, "true") == 0);
+	enum world_answer answer =
+	    volume_delete(&sim->world, exchange->target.id, team, force && strcmp(force, "true") == 0);
 	if (answer == WORLD_OK)
 		answer_data(sim, 200, "{\"deleted\":true}", ret);
 	else if (answer == WORLD_CONFLICT)
@@ -184,8 +184,8 @@ struct snapshot_json {
 	bool has;
 };
 static const struct json_field snapshot_fields[] = {
-	{"name", JSON_KIND_STR, offsetof(struct snapshot_json, name), JSON_REQUIRED, 1, 1024},
-	{"description", JSON_KIND_STR, offsetof(struct snapshot_json, description),
+    {"name", JSON_KIND_STR, offsetof(struct snapshot_json, name), JSON_REQUIRED, 1, 1024},
+    {"description", JSON_KIND_STR, offsetof(struct snapshot_json, description),
      offsetof(struct snapshot_json, has), 0, 4096},
 };
 
@@ -209,7 +209,7 @@ void public_snapshot_create(struct exchange *exchange, uint32_t team, struct ans
 	}
 	made_id(id);
 	const struct snapshot_spec spec = {
-		.id = id, .name = in.name, .description = in.description, .team = team, .volume = volume};
+	    .id = id, .name = in.name, .description = in.description, .team = team, .volume = volume};
 	if (snapshot_add(&sim->world, &spec, &slot) != WORLD_OK) {
 		answer_refusal(sim, WORLD_FULL, "", ret);
 		return;
@@ -222,7 +222,7 @@ void public_snapshot_delete(struct exchange *exchange, uint32_t team, struct ans
 {
 	struct sim *sim = exchange->sim;
 	enum world_answer answer =
-		snapshot_delete(&sim->world, exchange->target.parent, exchange->target.id, team);
+	    snapshot_delete(&sim->world, exchange->target.parent, exchange->target.id, team);
 	if (answer == WORLD_OK)
 		answer_data(sim, 200, "{\"deleted\":true}", ret);
 	else

@@ -40,10 +40,10 @@ static void date_fields(struct buf *out, int64_t wall_us, const char *first, con
 void render_power_state(const struct sandbox *sandbox, struct buf *out)
 {
 	static const char *const states[] = {
-		"{\"desired\":\"active\",\"desired_generation\":1,\"observed\":\"active\","
-		"\"observed_generation\":1,\"phase\":\"stable\"}",
-		"{\"desired\":\"paused\",\"desired_generation\":2,\"observed\":\"paused\","
-		"\"observed_generation\":2,\"phase\":\"stable\"}"};
+	    "{\"desired\":\"active\",\"desired_generation\":1,\"observed\":\"active\","
+	    "\"observed_generation\":1,\"phase\":\"stable\"}",
+	    "{\"desired\":\"paused\",\"desired_generation\":2,\"observed\":\"paused\","
+	    "\"observed_generation\":2,\"phase\":\"stable\"}"};
 	(void)buf_str(out, states[sandbox->paused]);
 }
 

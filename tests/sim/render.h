@@ -1,4 +1,4 @@
-/* The world's things as the platform's API writes them (CONTRACT 3.2 and 3.3). Appends to a
+/* The world's things as the platform's API writes them. Appends to a
  * buffer; its `failed` says whether it fitted. */
 #ifndef SIM_RENDER_H
 #define SIM_RENDER_H

@@ -14,27 +14,27 @@ struct setting {
 #define YEAR_MS (365LL * 24 * 3600 * 1000)
 
 static const struct setting table[] = {
-	{"finalizer_ms", SETTING_I64, OFFSET(finalizer_ms), -1, YEAR_MS, 1000},
-	{"mount_linger_ms", SETTING_I64, OFFSET(mount_linger_ms), 0, YEAR_MS, 15000},
-	{"latency_ms", SETTING_I64, OFFSET(latency_ms), 0, 3600000, 0},
-	{"cache_lag_ms", SETTING_I64, OFFSET(cache_lag_ms), 0, YEAR_MS, 0},
-	{"hang_ms", SETTING_I64, OFFSET(hang_ms), 1, 86400000, 600000},
-	{"terminating", SETTING_BOOL, OFFSET(terminating), 0, 1, 1},
-	{"get_404_percent", SETTING_PERCENT, OFFSET(get_404_percent), 0, 100, 0},
-	{"list_skip_percent", SETTING_PERCENT, OFFSET(list_skip_percent), 0, 100, 0},
-	{"list_cluster_cap", SETTING_I64, OFFSET(list_cluster_cap), 0, INT32_MAX, 0},
-	{"list_count_delta", SETTING_I64, OFFSET(list_count_delta), INT32_MIN, INT32_MAX, 0},
-	{"list_lenient", SETTING_BOOL, OFFSET(list_lenient), 0, 1, 0},
-	{"list_has_more_at_end", SETTING_BOOL, OFFSET(list_has_more_at_end), 0, 1, 0},
-	{"list_empty", SETTING_BOOL, OFFSET(list_empty), 0, 1, 0},
-	{"list_half_page", SETTING_BOOL, OFFSET(list_half_page), 0, 1, 0},
-	{"list_drop_cluster", SETTING_TEXT, OFFSET(list_drop_cluster), 0, 0, 0},
-	{"volume_list_skip_percent", SETTING_PERCENT, OFFSET(volume_list_skip_percent), 0, 100, 0},
-	{"volume_list_empty", SETTING_BOOL, OFFSET(volume_list_empty), 0, 1, 0},
-	{"claim_cluster", SETTING_TEXT, OFFSET(claim_cluster), 0, 0, 0},
-	{"journal", SETTING_BOOL, OFFSET(journal), 0, 1, 1},
-	{"journal_max", SETTING_I64, OFFSET(journal_max), 1, 100000000, 2000000},
-	{"seed", SETTING_I64, OFFSET(seed), 0, INT64_MAX, 1},
+    {"finalizer_ms", SETTING_I64, OFFSET(finalizer_ms), -1, YEAR_MS, 1000},
+    {"mount_linger_ms", SETTING_I64, OFFSET(mount_linger_ms), 0, YEAR_MS, 15000},
+    {"latency_ms", SETTING_I64, OFFSET(latency_ms), 0, 3600000, 0},
+    {"cache_lag_ms", SETTING_I64, OFFSET(cache_lag_ms), 0, YEAR_MS, 0},
+    {"hang_ms", SETTING_I64, OFFSET(hang_ms), 1, 86400000, 600000},
+    {"terminating", SETTING_BOOL, OFFSET(terminating), 0, 1, 1},
+    {"get_404_percent", SETTING_PERCENT, OFFSET(get_404_percent), 0, 100, 0},
+    {"list_skip_percent", SETTING_PERCENT, OFFSET(list_skip_percent), 0, 100, 0},
+    {"list_cluster_cap", SETTING_I64, OFFSET(list_cluster_cap), 0, INT32_MAX, 0},
+    {"list_count_delta", SETTING_I64, OFFSET(list_count_delta), INT32_MIN, INT32_MAX, 0},
+    {"list_lenient", SETTING_BOOL, OFFSET(list_lenient), 0, 1, 0},
+    {"list_has_more_at_end", SETTING_BOOL, OFFSET(list_has_more_at_end), 0, 1, 0},
+    {"list_empty", SETTING_BOOL, OFFSET(list_empty), 0, 1, 0},
+    {"list_half_page", SETTING_BOOL, OFFSET(list_half_page), 0, 1, 0},
+    {"list_drop_cluster", SETTING_TEXT, OFFSET(list_drop_cluster), 0, 0, 0},
+    {"volume_list_skip_percent", SETTING_PERCENT, OFFSET(volume_list_skip_percent), 0, 100, 0},
+    {"volume_list_empty", SETTING_BOOL, OFFSET(volume_list_empty), 0, 1, 0},
+    {"claim_cluster", SETTING_TEXT, OFFSET(claim_cluster), 0, 0, 0},
+    {"journal", SETTING_BOOL, OFFSET(journal), 0, 1, 1},
+    {"journal_max", SETTING_I64, OFFSET(journal_max), 1, 100000000, 2000000},
+    {"seed", SETTING_I64, OFFSET(seed), 0, INT64_MAX, 1},
 };
 
 void settings_init(struct settings *settings)
@@ -110,7 +110,8 @@ int settings_update(struct settings *settings, json_t *object, struct err *err)
 	struct settings changed = *settings;
 	const char *name;
 	json_t *value;
-	json_object_foreach (object, name, value) {
+	json_object_foreach(object, name, value)
+	{
 		const struct setting *row = find(name);
 		if (!row)
 			return err_set(err, ERR_REJECT, "bad_setting", "there is no setting %.60s", name);

@@ -18,16 +18,16 @@ struct settings {
 	int64_t cache_lag_ms;    /* a claimed sandbox is not found so long */
 	int64_t hang_ms;         /* a hanging request's connection is closed after it; real time */
 	/* what the platform says of a sandbox */
-	bool terminating;        /* a sandbox on its way out is "terminating"; else still "running" */
-	double get_404_percent;  /* GET of a sandbox that lives answers 404 */
+	bool terminating;       /* a sandbox on its way out is "terminating"; else still "running" */
+	double get_404_percent; /* GET of a sandbox that lives answers 404 */
 	/* listing of sandboxes */
-	double list_skip_percent;    /* each row is left out with this chance */
-	int64_t list_cluster_cap;    /* no more than so many, the newest, of each cluster; 0: all */
-	int64_t list_count_delta;    /* added to count */
-	bool list_lenient;           /* a bad limit or offset is the default, not 400 */
-	bool list_has_more_at_end;   /* has_more is true when the page is full and ends at the end */
-	bool list_empty;             /* says that there is nothing */
-	bool list_half_page;         /* gives the first half of the page only */
+	double list_skip_percent;  /* each row is left out with this chance */
+	int64_t list_cluster_cap;  /* no more than so many, the newest, of each cluster; 0: all */
+	int64_t list_count_delta;  /* added to count */
+	bool list_lenient;         /* a bad limit or offset is the default, not 400 */
+	bool list_has_more_at_end; /* has_more is true when the page is full and ends at the end */
+	bool list_empty;           /* says that there is nothing */
+	bool list_half_page;       /* gives the first half of the page only */
 	char list_drop_cluster[SETTINGS_TEXT_SIZE]; /* this cluster is left out in silence; "": none */
 	/* listing of volumes */
 	double volume_list_skip_percent;

@@ -18,9 +18,9 @@ struct sim {
 	struct world world;
 	struct faults faults;
 	struct journal journal;
-	struct buf body;     /* of the answer that is being made; used again and again */
-	int64_t advanced_us; /* how far simulated time is ahead */
-	struct exchange *held; /* public requests that wait for their answer */
+	struct buf body;                   /* of the answer that is being made; used again and again */
+	int64_t advanced_us;               /* how far simulated time is ahead */
+	struct exchange *held;             /* public requests that wait for their answer */
 	unsigned in_flight, in_flight_max; /* public requests without an answer, hanging ones too */
 	struct http_server *public_server, *control_server;
 };

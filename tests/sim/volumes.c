@@ -61,7 +61,7 @@ int volume_mount(struct world *world, uint32_t slot, uint32_t sandbox, const cha
 	if (!copy)
 		return -1;
 	volume->mounts[volume->mount_count++] =
-		(struct volume_mount){.ended_us = INT64_MAX, .sandbox = sandbox, .point = copy};
+	    (struct volume_mount){.ended_us = INT64_MAX, .sandbox = sandbox, .point = copy};
 	return 0;
 }
 
@@ -128,7 +128,7 @@ enum world_answer volume_add(struct world *world, const struct volume_spec *spec
 		return WORLD_CONFLICT;
 	/* An owned one is in no list. */
 	if (!spec->owned &&
-		roster_add(&world_team_at(world, spec->team)->volumes, slot, spec->created_us) < 0)
+	    roster_add(&world_team_at(world, spec->team)->volumes, slot, spec->created_us) < 0)
 		return WORLD_FULL;
 	struct volume *volume = volume_at(world, slot);
 	*volume = (struct volume){.created_us = spec->created_us,
@@ -255,8 +255,8 @@ enum world_answer snapshot_delete(struct world *world, const char *volume_id, co
 {
 	uint32_t slot, volume;
 	if (volume_lookup(world, volume_id, team, &volume) != WORLD_OK ||
-		snapshot_lookup(world, id, team, &slot) != WORLD_OK ||
-		snapshot_at(world, slot)->volume != volume)
+	    snapshot_lookup(world, id, team, &slot) != WORLD_OK ||
+	    snapshot_at(world, slot)->volume != volume)
 		return WORLD_NOT_FOUND;
 	snapshot_remove(world, slot);
 	return WORLD_OK;

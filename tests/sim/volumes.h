@@ -16,14 +16,14 @@ struct volume {
 	int64_t posix_uid, posix_gid;
 	struct volume_mount *mounts; /* owned: active ones, and some that are not any more */
 	uint32_t mount_count, mount_cap;
-	uint32_t team, source; /* source volume or IDS_NONE */
+	uint32_t team, source;   /* source volume or IDS_NONE */
 	uint32_t first_snapshot; /* of this volume, or IDS_NONE */
 	uint8_t presence, access;
 	bool owned; /* belongs to the platform itself: hidden from the public API */
 };
 struct snapshot {
-	int64_t created_us; /* wall */
-	char *name, *description; /* owned */
+	int64_t created_us;          /* wall */
+	char *name, *description;    /* owned */
 	uint32_t team, volume, next; /* next snapshot of the volume, or IDS_NONE */
 	uint8_t presence;
 };

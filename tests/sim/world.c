@@ -136,7 +136,7 @@ void world_remove_sandbox(struct world *world, uint32_t slot)
 static struct sandbox_detail *copy_detail(const struct sandbox_spec *spec)
 {
 	struct sandbox_detail *detail =
-		calloc(1, sizeof(*detail) + spec->mount_count * sizeof(detail->mounts[0]));
+	    calloc(1, sizeof(*detail) + spec->mount_count * sizeof(detail->mounts[0]));
 	if (!detail)
 		return NULL;
 	detail->services = spec->services ? strdup(spec->services) : NULL;

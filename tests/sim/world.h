@@ -36,7 +36,7 @@ struct sandbox {
 	int64_t created_us; /* wall */
 	int64_t visible_us; /* simulated: looking it up finds it from then on */
 	int64_t gone_us;    /* simulated: when its finalizer runs; INT64_MAX: never as things stand */
-	struct sandbox_detail *detail; /* owned; may be NULL */
+	struct sandbox_detail *detail;    /* owned; may be NULL */
 	uint32_t team, template, cluster; /* names; cluster may be IDS_NONE */
 	uint8_t presence, phase;
 	bool paused;
@@ -83,8 +83,8 @@ struct sandbox_spec {
 	uint32_t team, template, cluster; /* cluster may be IDS_NONE */
 	enum phase phase;
 	int64_t created_us;
-	bool lagging;         /* not found by look-ups for cache_lag_ms */
-	const char *services; /* JSON array or NULL; copied */
+	bool lagging;                       /* not found by look-ups for cache_lag_ms */
+	const char *services;               /* JSON array or NULL; copied */
 	const struct sandbox_mount *mounts; /* copied; the volumes exist */
 	uint32_t mount_count;
 };

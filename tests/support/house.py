@@ -44,6 +44,7 @@ class Process:
 
     def __init__(self, house: House, name: str, args: list[str], env: Mapping[str, str]) -> None:
         self.name = name
+        self.expected_codes = {0, -signal.SIGKILL}
         self.log_path = house.dir / f"{name}-{uuid.uuid4().hex[:6]}.log"
         with open(self.log_path, "wb") as log:
             self.popen = subprocess.Popen(
@@ -182,10 +183,12 @@ class House:
         return Api(self, process, port, metrics_port)
 
     def stop(self) -> None:
-        for process in self.processes:
-            with contextlib.suppress(AssertionError):
-                process.stop()
+        """Ends every process; one that does not end with 0 (unless a test killed it) is a failure: a crash,
+        a sanitizer's finding, a leak."""
+        ended = [(p, p.stop()) for p in self.processes]
         self.processes.clear()
+        bad = [f"{p.name} ended with {code}:\n{p.log[-4000:]}" for p, code in ended if code not in p.expected_codes]
+        assert not bad, "\n".join(bad)
 
     # -- functions and what belongs to them
 

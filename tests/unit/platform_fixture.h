@@ -23,7 +23,7 @@
 enum {
 	CONNS_MAX = 512,
 	BODY_MAX = 4096,
-	MANY = 64,        /* calls at once */
+	MANY = 64, /* calls at once */
 	TIMEOUT_MS = 400,
 	LONG_MS = 30000,  /* a deadline that no test waits for */
 	INSTANT_MS = 500, /* what is not to wait for anything, on a busy machine */
@@ -83,8 +83,7 @@ static const struct script {
     {"reset", RESET, NULL},
     {"close", CLOSE, NULL},
     {"cut-in-head", CLOSE, "HTTP/1.1 404 Not Found\r\nContent-Le"},
-    {"cut-in-body", CLOSE,
-     "HTTP/1.1 404 Not Found\r\nContent-Length: 67\r\n\r\n" GONE_BODY},
+    {"cut-in-body", CLOSE, "HTTP/1.1 404 Not Found\r\nContent-Length: 67\r\n\r\n" GONE_BODY},
     {"cut-in-chunk", CLOSE,
      "HTTP/1.1 404 Not Found\r\nTransfer-Encoding: chunked\r\n\r\n42\r\n" GONE_BODY},
     {"reset-in-body", RESET, "HTTP/1.1 404 Not Found\r\nContent-Length: 67\r\n\r\n" GONE_BODY},

@@ -20,24 +20,24 @@ struct text_row {
 };
 
 static const struct text_row texts[] = {
-	{"empty", "", "\"\""},
-	{"plain", "abc", "\"abc\""},
-	{"quote and backslash", "a\"b\\c", "\"a\\\"b\\\\c\""},
-	{"slash stays", "a/b", "\"a/b\""},
-	{"controls", "\x01\t\n\r\x1f", "\"\\u0001\\u0009\\u000a\\u000d\\u001f\""},
-	{"DEL", "\x7f", "\"\\u007f\""},
-	{"two bytes", "\xc3\xbc", "\"\xc3\xbc\""},
-	{"three bytes", "\xe2\x82\xac", "\"\xe2\x82\xac\""},
-	{"four bytes", "\xf0\x9f\x98\x80", "\"\xf0\x9f\x98\x80\""},
-	{"last of all", "\xf4\x8f\xbf\xbf", "\"\xf4\x8f\xbf\xbf\""},
-	{"beyond the last", "\xf4\x90\x80\x80", "\"\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\""},
-	{"stray byte", "a\x80z", "\"a\xef\xbf\xbdz\""},
-	{"cut short", "a\xe2\x82", "\"a\xef\xbf\xbd\xef\xbf\xbd\""},
-	{"cut by a letter", "\xc3z", "\"\xef\xbf\xbdz\""},
-	{"too long a form", "\xc0\xaf", "\"\xef\xbf\xbd\xef\xbf\xbd\""},
-	{"too long a form of three", "\xe0\x80\xaf", "\"\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\""},
-	{"surrogate", "\xed\xa0\x80", "\"\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\""},
-	{"byte FF", "\xff", "\"\xef\xbf\xbd\""},
+    {"empty", "", "\"\""},
+    {"plain", "abc", "\"abc\""},
+    {"quote and backslash", "a\"b\\c", "\"a\\\"b\\\\c\""},
+    {"slash stays", "a/b", "\"a/b\""},
+    {"controls", "\x01\t\n\r\x1f", "\"\\u0001\\u0009\\u000a\\u000d\\u001f\""},
+    {"DEL", "\x7f", "\"\\u007f\""},
+    {"two bytes", "\xc3\xbc", "\"\xc3\xbc\""},
+    {"three bytes", "\xe2\x82\xac", "\"\xe2\x82\xac\""},
+    {"four bytes", "\xf0\x9f\x98\x80", "\"\xf0\x9f\x98\x80\""},
+    {"last of all", "\xf4\x8f\xbf\xbf", "\"\xf4\x8f\xbf\xbf\""},
+    {"beyond the last", "\xf4\x90\x80\x80", "\"\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\""},
+    {"stray byte", "a\x80z", "\"a\xef\xbf\xbdz\""},
+    {"cut short", "a\xe2\x82", "\"a\xef\xbf\xbd\xef\xbf\xbd\""},
+    {"cut by a letter", "\xc3z", "\"\xef\xbf\xbdz\""},
+    {"too long a form", "\xc0\xaf", "\"\xef\xbf\xbd\xef\xbf\xbd\""},
+    {"too long a form of three", "\xe0\x80\xaf", "\"\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\""},
+    {"surrogate", "\xed\xa0\x80", "\"\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\""},
+    {"byte FF", "\xff", "\"\xef\xbf\xbd\""},
 };
 
 static void test_strings(void **state)
@@ -66,8 +66,8 @@ static void test_request_ids(void **state)
 		const char *id;
 		bool want;
 	} ids[] = {
-		{"a", true},     {ID64, true},   {ID64 "x", false}, {"", false},     {"a b", false},
-		{"a\"b", false}, {"a\n", false}, {"a/b", false},    {"\xc3", false},
+	    {"a", true},     {ID64, true},   {ID64 "x", false}, {"", false},     {"a b", false},
+	    {"a\"b", false}, {"a\n", false}, {"a/b", false},    {"\xc3", false},
 	};
 	for (size_t i = 0; i < N_OF(ids); i++)
 		if (reply_id_valid(ids[i].id) != ids[i].want)
@@ -76,13 +76,18 @@ static void test_request_ids(void **state)
 
 /* ---- objects ---- */
 
-#define U(d) {{d, d, d, d, d, d, d, d, d, d, d, d, d, d, d, d}}
+#define U(d)                                               \
+	{                                                      \
+		{                                                  \
+			d, d, d, d, d, d, d, d, d, d, d, d, d, d, d, d \
+		}                                                  \
+	}
 #define T1 "11111111-1111-1111-1111-111111111111"
 #define T2 "22222222-2222-2222-2222-222222222222"
 #define T3 "33333333-3333-3333-3333-333333333333"
 #define T4 "44444444-4444-4444-4444-444444444444"
-#define SCALE                                                                                    \
-	"\"autoscaling\":{\"min_warm\":1,\"max_active\":2,\"target_concurrency\":3,"                 \
+#define SCALE                                                                    \
+	"\"autoscaling\":{\"min_warm\":1,\"max_active\":2,\"target_concurrency\":3," \
 	"\"scale_down_after_seconds\":4}"
 
 struct function_row {
@@ -92,25 +97,48 @@ struct function_row {
 };
 
 static const struct function_row functions[] = {
-	{"everything", ".eu-1.example.org",
-	 {.id = U(0x11), .team_id = U(0x22), .active_revision_id = U(0x33), .created_by = U(0x44),
-	  .name = "A \"b\" \xc3\xbc\n", .slug = "a-b", .domain_label = "A-b-01234567", .enabled = true,
-	  .created_at_us = 1000000, .updated_at_us = 2000001, .deleted_at_us = 3000000,
-	  .min_warm = 1, .max_active = 2, .target_concurrency = 3, .scale_down_after_seconds = 4},
-	 "{\"id\":\"" T1 "\",\"team_id\":\"" T2 "\",\"name\":\"A \\\"b\\\" \xc3\xbc\\u000a\","
-	 "\"slug\":\"a-b\",\"domain_label\":\"A-b-01234567\",\"active_revision_id\":\"" T3 "\","
-	 "\"enabled\":true," SCALE ",\"created_by\":\"" T4 "\","
-	 "\"created_at\":\"1970-01-01T00:00:01.000000Z\",\"updated_at\":\"1970-01-01T00:00:02.000001Z\","
-	 "\"deleted_at\":\"1970-01-01T00:00:03.000000Z\",\"host\":\"a-b-01234567.eu-1.example.org\","
-	 "\"url\":\"https://a-b-01234567.eu-1.example.org\"}"},
-	{"what is absent is left out", ".sandbox0.site",
-	 {.id = U(0x11), .team_id = U(0x22), .name = "", .slug = "s", .domain_label = "s",
-	  .created_at_us = 1000000, .updated_at_us = 1000000, .min_warm = 1, .max_active = 2,
-	  .target_concurrency = 3, .scale_down_after_seconds = 4},
-	 "{\"id\":\"" T1 "\",\"team_id\":\"" T2 "\",\"name\":\"\",\"slug\":\"s\",\"domain_label\":\"s\","
-	 "\"enabled\":false," SCALE ",\"created_at\":\"1970-01-01T00:00:01.000000Z\","
-	 "\"updated_at\":\"1970-01-01T00:00:01.000000Z\",\"host\":\"s.sandbox0.site\","
-	 "\"url\":\"https://s.sandbox0.site\"}"},
+    {"everything",
+     ".eu-1.example.org",
+     {.id = U(0x11),
+      .team_id = U(0x22),
+      .active_revision_id = U(0x33),
+      .created_by = U(0x44),
+      .name = "A \"b\" \xc3\xbc\n",
+      .slug = "a-b",
+      .domain_label = "A-b-01234567",
+      .enabled = true,
+      .created_at_us = 1000000,
+      .updated_at_us = 2000001,
+      .deleted_at_us = 3000000,
+      .min_warm = 1,
+      .max_active = 2,
+      .target_concurrency = 3,
+      .scale_down_after_seconds = 4},
+     "{\"id\":\"" T1 "\",\"team_id\":\"" T2 "\",\"name\":\"A \\\"b\\\" \xc3\xbc\\u000a\","
+     "\"slug\":\"a-b\",\"domain_label\":\"A-b-01234567\",\"active_revision_id\":\"" T3 "\","
+     "\"enabled\":true," SCALE ",\"created_by\":\"" T4 "\","
+     "\"created_at\":\"1970-01-01T00:00:01.000000Z\",\"updated_at\":\"1970-01-01T00:00:02."
+     "000001Z\","
+     "\"deleted_at\":\"1970-01-01T00:00:03.000000Z\",\"host\":\"a-b-01234567.eu-1.example.org\","
+     "\"url\":\"https://a-b-01234567.eu-1.example.org\"}"},
+    {"what is absent is left out",
+     ".sandbox0.site",
+     {.id = U(0x11),
+      .team_id = U(0x22),
+      .name = "",
+      .slug = "s",
+      .domain_label = "s",
+      .created_at_us = 1000000,
+      .updated_at_us = 1000000,
+      .min_warm = 1,
+      .max_active = 2,
+      .target_concurrency = 3,
+      .scale_down_after_seconds = 4},
+     "{\"id\":\"" T1 "\",\"team_id\":\"" T2
+     "\",\"name\":\"\",\"slug\":\"s\",\"domain_label\":\"s\","
+     "\"enabled\":false," SCALE ",\"created_at\":\"1970-01-01T00:00:01.000000Z\","
+     "\"updated_at\":\"1970-01-01T00:00:01.000000Z\",\"host\":\"s.sandbox0.site\","
+     "\"url\":\"https://s.sandbox0.site\"}"},
 };
 
 static void check(const char *name, const struct buf *out, const char *want)
@@ -147,17 +175,18 @@ struct runtime_row {
 #define ACTIVE "\"state\":\"active\",\"phase\":\"ready\",\"readiness_state\":\"ready\""
 
 static const struct runtime_row runtimes[] = {
-	{"idle", true, NULL, NULL, 0, IDLE, ""},
-	{"active", true, "sb-1", "ctx-1", 1000000, ACTIVE,
-	 ",\"runtime_sandbox_id\":\"sb-1\",\"runtime_context_id\":\"ctx-1\","
-	 "\"runtime_updated_at\":\"1970-01-01T00:00:01.000000Z\""},
-	{"active without a context", true, "sb-1", NULL, 0, ACTIVE, ",\"runtime_sandbox_id\":\"sb-1\""},
-	{"a blank sandbox is none", true, " ", "", 1000000, IDLE,
-	 ",\"runtime_updated_at\":\"1970-01-01T00:00:01.000000Z\""},
-	{"disabled", false, NULL, NULL, 0, DISABLED, ""},
-	{"disabled, still mapped", false, "sb-1", NULL, 0, DISABLED, ",\"runtime_sandbox_id\":\"sb-1\""},
-	{"escapes", true, "s\"b", "c\\x", 0, ACTIVE,
-	 ",\"runtime_sandbox_id\":\"s\\\"b\",\"runtime_context_id\":\"c\\\\x\""},
+    {"idle", true, NULL, NULL, 0, IDLE, ""},
+    {"active", true, "sb-1", "ctx-1", 1000000, ACTIVE,
+     ",\"runtime_sandbox_id\":\"sb-1\",\"runtime_context_id\":\"ctx-1\","
+     "\"runtime_updated_at\":\"1970-01-01T00:00:01.000000Z\""},
+    {"active without a context", true, "sb-1", NULL, 0, ACTIVE, ",\"runtime_sandbox_id\":\"sb-1\""},
+    {"a blank sandbox is none", true, " ", "", 1000000, IDLE,
+     ",\"runtime_updated_at\":\"1970-01-01T00:00:01.000000Z\""},
+    {"disabled", false, NULL, NULL, 0, DISABLED, ""},
+    {"disabled, still mapped", false, "sb-1", NULL, 0, DISABLED,
+     ",\"runtime_sandbox_id\":\"sb-1\""},
+    {"escapes", true, "s\"b", "c\\x", 0, ACTIVE,
+     ",\"runtime_sandbox_id\":\"s\\\"b\",\"runtime_context_id\":\"c\\\\x\""},
 };
 
 static void test_runtimes(void **state)
@@ -165,11 +194,17 @@ static void test_runtimes(void **state)
 	(void)state;
 	for (size_t i = 0; i < N_OF(runtimes); i++) {
 		const struct runtime_row *row = &runtimes[i];
-		const struct store_runtime runtime = {
-			.function_id = U(0x11), .revision_id = U(0x22), .revision_number = 7,
-			.enabled = row->enabled, .sandbox_id = row->sandbox_id, .context_id = row->context_id,
-			.runtime_updated_at_us = row->updated_at_us, .min_warm = 1, .max_active = 2,
-			.target_concurrency = 3, .scale_down_after_seconds = 4};
+		const struct store_runtime runtime = {.function_id = U(0x11),
+		                                      .revision_id = U(0x22),
+		                                      .revision_number = 7,
+		                                      .enabled = row->enabled,
+		                                      .sandbox_id = row->sandbox_id,
+		                                      .context_id = row->context_id,
+		                                      .runtime_updated_at_us = row->updated_at_us,
+		                                      .min_warm = 1,
+		                                      .max_active = 2,
+		                                      .target_concurrency = 3,
+		                                      .scale_down_after_seconds = 4};
 		char want[1024];
 		(void)snprintf(want, sizeof(want),
 		               "{\"function_id\":\"" T1 "\",\"revision_id\":\"" T2
@@ -201,8 +236,8 @@ static void test_suffix(void **state)
 	static const struct {
 		const char *region, *root, *want;
 	} suffixes[] = {
-		{"", "sandbox0.site", ".sandbox0.site"},
-		{"AWS-us", "Example.ORG", ".aws-us.example.org"},
+	    {"", "sandbox0.site", ".sandbox0.site"},
+	    {"AWS-us", "Example.ORG", ".aws-us.example.org"},
 	};
 	char out[FUNCTION_JSON_SUFFIX_SIZE], longest[FUNCTION_JSON_SUFFIX_SIZE];
 	for (size_t i = 0; i < N_OF(suffixes); i++) {
@@ -220,9 +255,9 @@ static void test_suffix(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_strings),  cmocka_unit_test(test_request_ids),
-		cmocka_unit_test(test_functions), cmocka_unit_test(test_runtimes),
-		cmocka_unit_test(test_bounds),   cmocka_unit_test(test_suffix),
+	    cmocka_unit_test(test_strings),   cmocka_unit_test(test_request_ids),
+	    cmocka_unit_test(test_functions), cmocka_unit_test(test_runtimes),
+	    cmocka_unit_test(test_bounds),    cmocka_unit_test(test_suffix),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -25,70 +25,81 @@ struct row {
 };
 
 static const struct row rows[] = {
-	{"nothing", "{}", "-|-|-", NULL},
-	{"name", "{\"name\":\"New name\"}", "New name|-|-", NULL},
-	{"name with space around", "{\"name\":\" a \"}", " a |-|-", NULL},
-	{"name empty", "{\"name\":\"\"}", "-|-|-", NULL},
-	{"name blank", "{\"name\":\" \\t\\n\"}", "-|-|-", NULL},
-	{"name null", "{\"name\":null}", "-|-|-", NULL},
-	{"name at the maximum", "{\"name\":\"" X255 "\"}", X255 "|-|-", NULL},
-	{"name one past it", "{\"name\":\"" X255 "x\"}", NULL, "name must have 0 to 255 bytes"},
-	{"name a number", "{\"name\":7}", NULL, "name must be a string"},
-	{"name with NUL", "{\"name\":\"a\\u0000b\"}", NULL, "\\u0000"},
-	{"name not UTF-8", "{\"name\":\"\xff\"}", NULL, "unable to decode byte"},
-	{"enable", "{\"enabled\":true}", "-|true|-", NULL},
-	{"disable", "{\"enabled\":false}", "-|false|-", NULL},
-	{"enabled null", "{\"enabled\":null}", "-|-|-", NULL},
-	{"enabled text", "{\"enabled\":\"true\"}", NULL, "enabled must be true or false"},
-	{"enabled number", "{\"enabled\":1}", NULL, "enabled must be true or false"},
-	{"unknown fields", "{\"slug\":\"x\",\"host\":[1],\"enabled\":true}", "-|true|-", NULL},
-	{"all", "{\"name\":\"n\",\"enabled\":false,\"autoscaling\":{\"min_warm\":1,\"max_active\":2,"
-	        "\"target_concurrency\":3,\"scale_down_after_seconds\":40}}", "n|false|1/2/3/40", NULL},
-	{"autoscaling empty", "{\"autoscaling\":{}}", "-|-|0/20/80/300", NULL},
-	{"autoscaling null", "{\"autoscaling\":null}", "-|-|-", NULL},
-	{"autoscaling of nulls", "{\"autoscaling\":{\"min_warm\":null,\"max_active\":null}}",
-	 "-|-|0/20/80/300", NULL},
-	{"zero is not said", "{\"autoscaling\":{\"min_warm\":0,\"max_active\":0,\"target_concurrency\":0,"
-	                     "\"scale_down_after_seconds\":0}}", "-|-|0/20/80/300", NULL},
-	{"negative is not said", "{\"autoscaling\":{\"min_warm\":-1,\"max_active\":-1,"
-	                         "\"target_concurrency\":-9,\"scale_down_after_seconds\":-300}}",
-	 "-|-|0/20/80/300", NULL},
-	{"at the maxima", "{\"autoscaling\":{\"min_warm\":100,\"max_active\":1000,"
-	                  "\"target_concurrency\":1000,\"scale_down_after_seconds\":86400}}",
-	 "-|-|100/1000/1000/86400", NULL},
-	{"one past them", "{\"autoscaling\":{\"min_warm\":101,\"max_active\":1001,"
-	                  "\"target_concurrency\":1001,\"scale_down_after_seconds\":86401}}",
-	 "-|-|100/1000/1000/86400", NULL},
-	{"scale-down at the minimum", "{\"autoscaling\":{\"scale_down_after_seconds\":30}}",
-	 "-|-|0/20/80/30", NULL},
-	{"scale-down below it", "{\"autoscaling\":{\"scale_down_after_seconds\":1}}", "-|-|0/20/80/30", NULL},
-	{"min_warm below max_active", "{\"autoscaling\":{\"min_warm\":50,\"max_active\":10}}",
-	 "-|-|10/10/80/300", NULL},
-	{"min_warm below the default", "{\"autoscaling\":{\"min_warm\":50}}", "-|-|20/20/80/300", NULL},
-	{"the largest number", "{\"autoscaling\":{\"max_active\":9223372036854775807}}",
-	 "-|-|0/1000/80/300", NULL},
-	{"the smallest number", "{\"autoscaling\":{\"min_warm\":-9223372036854775808}}",
-	 "-|-|0/20/80/300", NULL},
-	{"larger than any", "{\"autoscaling\":{\"max_active\":9223372036854775808}}", NULL, "too big integer"},
-	{"a fraction", "{\"autoscaling\":{\"min_warm\":1.5}}", NULL, "min_warm must be a whole number"},
-	{"a number as text", "{\"autoscaling\":{\"max_active\":\"5\"}}", NULL, "max_active must be a whole number"},
-	{"autoscaling a list", "{\"autoscaling\":[]}", NULL, "autoscaling must be an object"},
-	{"autoscaling a number", "{\"autoscaling\":1}", NULL, "autoscaling must be an object"},
-	{"autoscaling with more", "{\"autoscaling\":{\"x\":[1]}}", "-|-|0/20/80/300", NULL},
-	{"white space around", " \r\n{ } \t", "-|-|-", NULL},
-	{"empty body", "", NULL, "the body is empty"},
-	{"only space", "  ", NULL, "unexpected token near end of file"},
-	{"a list", "[]", NULL, "a JSON object is expected"},
-	{"null", "null", NULL, "a JSON object is expected"},
-	{"text", "\"x\"", NULL, "a JSON object is expected"},
-	{"not JSON", "name=x", NULL, "invalid token"},
-	{"cut short", "{\"name\":\"x\"", NULL, "'}' expected"},
-	{"something behind it", "{} {}", NULL, "end of file expected"},
-	{"a comma too many", "{\"enabled\":true,}", NULL, "string or '}' expected"},
-	{"single quotes", "{'name':1}", NULL, "string or '}' expected"},
-	{"a key twice", "{\"name\":\"a\",\"name\":\"b\"}", NULL, "duplicate object key"},
-	{"depth at the maximum", O10 O10 O10 "{\"a\":{}}" C10 C10 C10, "-|-|-", NULL},
-	{"depth one past it", O10 O10 O10 "{\"a\":{\"a\":{}}}" C10 C10 C10, NULL, "nested deeper than 32"},
+    {"nothing", "{}", "-|-|-", NULL},
+    {"name", "{\"name\":\"New name\"}", "New name|-|-", NULL},
+    {"name with space around", "{\"name\":\" a \"}", " a |-|-", NULL},
+    {"name empty", "{\"name\":\"\"}", "-|-|-", NULL},
+    {"name blank", "{\"name\":\" \\t\\n\"}", "-|-|-", NULL},
+    {"name null", "{\"name\":null}", "-|-|-", NULL},
+    {"name at the maximum", "{\"name\":\"" X255 "\"}", X255 "|-|-", NULL},
+    {"name one past it", "{\"name\":\"" X255 "x\"}", NULL, "name must have 0 to 255 bytes"},
+    {"name a number", "{\"name\":7}", NULL, "name must be a string"},
+    {"name with NUL", "{\"name\":\"a\\u0000b\"}", NULL, "\\u0000"},
+    {"name not UTF-8", "{\"name\":\"\xff\"}", NULL, "unable to decode byte"},
+    {"enable", "{\"enabled\":true}", "-|true|-", NULL},
+    {"disable", "{\"enabled\":false}", "-|false|-", NULL},
+    {"enabled null", "{\"enabled\":null}", "-|-|-", NULL},
+    {"enabled text", "{\"enabled\":\"true\"}", NULL, "enabled must be true or false"},
+    {"enabled number", "{\"enabled\":1}", NULL, "enabled must be true or false"},
+    {"unknown fields", "{\"slug\":\"x\",\"host\":[1],\"enabled\":true}", "-|true|-", NULL},
+    {"all",
+     "{\"name\":\"n\",\"enabled\":false,\"autoscaling\":{\"min_warm\":1,\"max_active\":2,"
+     "\"target_concurrency\":3,\"scale_down_after_seconds\":40}}",
+     "n|false|1/2/3/40", NULL},
+    {"autoscaling empty", "{\"autoscaling\":{}}", "-|-|0/20/80/300", NULL},
+    {"autoscaling null", "{\"autoscaling\":null}", "-|-|-", NULL},
+    {"autoscaling of nulls", "{\"autoscaling\":{\"min_warm\":null,\"max_active\":null}}",
+     "-|-|0/20/80/300", NULL},
+    {"zero is not said",
+     "{\"autoscaling\":{\"min_warm\":0,\"max_active\":0,\"target_concurrency\":0,"
+     "\"scale_down_after_seconds\":0}}",
+     "-|-|0/20/80/300", NULL},
+    {"negative is not said",
+     "{\"autoscaling\":{\"min_warm\":-1,\"max_active\":-1,"
+     "\"target_concurrency\":-9,\"scale_down_after_seconds\":-300}}",
+     "-|-|0/20/80/300", NULL},
+    {"at the maxima",
+     "{\"autoscaling\":{\"min_warm\":100,\"max_active\":1000,"
+     "\"target_concurrency\":1000,\"scale_down_after_seconds\":86400}}",
+     "-|-|100/1000/1000/86400", NULL},
+    {"one past them",
+     "{\"autoscaling\":{\"min_warm\":101,\"max_active\":1001,"
+     "\"target_concurrency\":1001,\"scale_down_after_seconds\":86401}}",
+     "-|-|100/1000/1000/86400", NULL},
+    {"scale-down at the minimum", "{\"autoscaling\":{\"scale_down_after_seconds\":30}}",
+     "-|-|0/20/80/30", NULL},
+    {"scale-down below it", "{\"autoscaling\":{\"scale_down_after_seconds\":1}}", "-|-|0/20/80/30",
+     NULL},
+    {"min_warm below max_active", "{\"autoscaling\":{\"min_warm\":50,\"max_active\":10}}",
+     "-|-|10/10/80/300", NULL},
+    {"min_warm below the default", "{\"autoscaling\":{\"min_warm\":50}}", "-|-|20/20/80/300", NULL},
+    {"the largest number", "{\"autoscaling\":{\"max_active\":9223372036854775807}}",
+     "-|-|0/1000/80/300", NULL},
+    {"the smallest number", "{\"autoscaling\":{\"min_warm\":-9223372036854775808}}",
+     "-|-|0/20/80/300", NULL},
+    {"larger than any", "{\"autoscaling\":{\"max_active\":9223372036854775808}}", NULL,
+     "too big integer"},
+    {"a fraction", "{\"autoscaling\":{\"min_warm\":1.5}}", NULL, "min_warm must be a whole number"},
+    {"a number as text", "{\"autoscaling\":{\"max_active\":\"5\"}}", NULL,
+     "max_active must be a whole number"},
+    {"autoscaling a list", "{\"autoscaling\":[]}", NULL, "autoscaling must be an object"},
+    {"autoscaling a number", "{\"autoscaling\":1}", NULL, "autoscaling must be an object"},
+    {"autoscaling with more", "{\"autoscaling\":{\"x\":[1]}}", "-|-|0/20/80/300", NULL},
+    {"white space around", " \r\n{ } \t", "-|-|-", NULL},
+    {"empty body", "", NULL, "the body is empty"},
+    {"only space", "  ", NULL, "unexpected token near end of file"},
+    {"a list", "[]", NULL, "a JSON object is expected"},
+    {"null", "null", NULL, "a JSON object is expected"},
+    {"text", "\"x\"", NULL, "a JSON object is expected"},
+    {"not JSON", "name=x", NULL, "invalid token"},
+    {"cut short", "{\"name\":\"x\"", NULL, "'}' expected"},
+    {"something behind it", "{} {}", NULL, "end of file expected"},
+    {"a comma too many", "{\"enabled\":true,}", NULL, "string or '}' expected"},
+    {"single quotes", "{'name':1}", NULL, "string or '}' expected"},
+    {"a key twice", "{\"name\":\"a\",\"name\":\"b\"}", NULL, "duplicate object key"},
+    {"depth at the maximum", O10 O10 O10 "{\"a\":{}}" C10 C10 C10, "-|-|-", NULL},
+    {"depth one past it", O10 O10 O10 "{\"a\":{\"a\":{}}}" C10 C10 C10, NULL,
+     "nested deeper than 32"},
 };
 
 /* The whole change as one text. */
@@ -100,7 +111,10 @@ static void spell(const struct store_function_change *change, char *out, size_t 
 		               (long long)change->max_active, (long long)change->target_concurrency,
 		               (long long)change->scale_down_after_seconds);
 	(void)snprintf(out, size, "%s|%s|%s", change->name ? change->name : "-",
-	               !change->has_enabled ? "-" : change->enabled ? "true" : "false", scale);
+	               !change->has_enabled ? "-"
+	               : change->enabled    ? "true"
+	                                    : "false",
+	               scale);
 }
 
 /* Decodes a copy of exactly its length, so that a read past it is seen. */
@@ -189,8 +203,8 @@ static void test_every_allocation_fails_once(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_rows),
-		cmocka_unit_test(test_every_allocation_fails_once),
+	    cmocka_unit_test(test_rows),
+	    cmocka_unit_test(test_every_allocation_fails_once),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

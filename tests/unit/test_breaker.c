@@ -9,7 +9,10 @@
 #include "base/macros.h"
 
 static const struct breaker_policy policy = {
-    .window = 10, .failures = 4, .probes = 2, .open = {.base_ms = 1000, .cap_ms = 8000},
+    .window = 10,
+    .failures = 4,
+    .probes = 2,
+    .open = {.base_ms = 1000, .cap_ms = 8000},
 };
 
 static void report_n(struct breaker *breaker, int n, bool failed, int64_t now_us)
@@ -82,12 +85,14 @@ static const struct {
 	} want[BREAKER_STATE_COUNT]; /* from closed, open, half open */
 } walk[] = {
     {"ask now", ask_now, {{BREAKER_CLOSED, 1}, {BREAKER_OPEN, 0}, {BREAKER_HALF_OPEN, 1}}},
-    {"ask when due", ask_when_due,
+    {"ask when due",
+     ask_when_due,
      {{BREAKER_CLOSED, 1}, {BREAKER_HALF_OPEN, 1}, {BREAKER_HALF_OPEN, 1}}},
     {"one ok", one_ok, {{BREAKER_CLOSED, -1}, {BREAKER_OPEN, -1}, {BREAKER_HALF_OPEN, -1}}},
     {"one failed", one_failed, {{BREAKER_CLOSED, -1}, {BREAKER_OPEN, -1}, {BREAKER_OPEN, -1}}},
     {"probes ok", probes_ok, {{BREAKER_CLOSED, -1}, {BREAKER_OPEN, -1}, {BREAKER_CLOSED, -1}}},
-    {"too many failed", too_many_failed,
+    {"too many failed",
+     too_many_failed,
      {{BREAKER_OPEN, -1}, {BREAKER_OPEN, -1}, {BREAKER_OPEN, -1}}},
     {"forgotten", forgotten, {{BREAKER_CLOSED, -1}, {BREAKER_OPEN, -1}, {BREAKER_HALF_OPEN, -1}}},
 };
@@ -127,7 +132,10 @@ static void test_the_largest_window(void **state)
 	(void)state;
 	struct breaker breaker;
 	const struct breaker_policy large = {
-	    .window = 64, .failures = 64, .probes = 1, .open = {.base_ms = 1, .cap_ms = 1},
+	    .window = 64,
+	    .failures = 64,
+	    .probes = 1,
+	    .open = {.base_ms = 1, .cap_ms = 1},
 	};
 	breaker_init(&breaker, &large);
 	report_n(&breaker, 63, true, 0);
@@ -146,7 +154,10 @@ static void test_a_window_of_one(void **state)
 	(void)state;
 	struct breaker breaker;
 	const struct breaker_policy small = {
-	    .window = 1, .failures = 1, .probes = 1, .open = {.base_ms = 1, .cap_ms = 1},
+	    .window = 1,
+	    .failures = 1,
+	    .probes = 1,
+	    .open = {.base_ms = 1, .cap_ms = 1},
 	};
 	breaker_init(&breaker, &small);
 	breaker_report(&breaker, false, 0);

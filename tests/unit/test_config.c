@@ -833,7 +833,7 @@ static const char *const mdoc_parts[] = {
     "\n(1 to 100; default \"7\")\n",
     ".It Va on\nA switch.\n(true or false; default \"no\")\n.El\n.Ss [need]\n",
     ".It Va must\nA text, required.\n(text; required)\n",
-    ".It Va token\nA secret, required.\n(text; required)\n",
+    ".It Va token\nA secret, required.\n(text; required; or\n.Va token_file )\n",
     ".It Va spare\nA secret.\n(text; or\n.Va spare_file )\n",
     ".It Va servers\n",
 };

@@ -157,7 +157,8 @@ static void check_depth(const struct depth_case *c, int times, const char *want_
 	struct err err = {0};
 	char *text = repeat(c, times);
 	json_t *json = parse(text, strlen(text), &err);
-	if (strcmp(err.code, want_code) != 0 || !json != (*want_code != '\0'))
+	if (strcmp(err.code, want_code) != 0 || !json != (*want_code != '\0') ||
+	    err.kind != (json ? ERR_NONE : ERR_REJECT))
 		fail_msg("%s, %d deep: \"%s\" %s", c->name, times * c->levels, err.code, err.text);
 	json_decref(json);
 	free(text);
@@ -534,7 +535,8 @@ static void test_required(void **state)
 		json_t *json = json_loads(c->text, 0, NULL);
 		assert_non_null(json);
 		int rc = json_decode(json, &field, 1, &value, &err);
-		if (rc != (c->want ? -1 : 0) || strcmp(err.text, c->want ? c->want : "") != 0)
+		if (rc != (c->want ? -1 : 0) || strcmp(err.text, c->want ? c->want : "") != 0 ||
+		    err.kind != (c->want ? ERR_REJECT : ERR_NONE))
 			fail_msg("%s: %d \"%s\"", c->name, rc, err.text);
 		json_decref(json);
 	}

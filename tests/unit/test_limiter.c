@@ -7,7 +7,12 @@
 #include <cmocka.h>
 
 static const struct limiter_policy policy = {
-    .min = 2, .max = 64, .start = 8, .latency_factor = 3, .decrease = 0.5, .hold_us = 1000000,
+    .min = 2,
+    .max = 64,
+    .start = 8,
+    .latency_factor = 3,
+    .decrease = 0.5,
+    .hold_us = 1000000,
 };
 
 /* `n` calls that went well, one a millisecond, with the limit used up. */
@@ -154,7 +159,12 @@ static void test_never_below_one(void **state)
 	(void)state;
 	struct limiter limiter;
 	const struct limiter_policy one = {
-	    .min = 1, .max = 1, .start = 1, .latency_factor = 2, .decrease = 0.1, .hold_us = 1,
+	    .min = 1,
+	    .max = 1,
+	    .start = 1,
+	    .latency_factor = 2,
+	    .decrease = 0.1,
+	    .hold_us = 1,
 	};
 	limiter_init(&limiter, &one);
 	for (int i = 0; i < 100; i++) {

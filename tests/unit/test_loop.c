@@ -8,6 +8,9 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
+#include <sys/time.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -877,10 +880,166 @@ static void test_a_due_timer_needs_no_waiting(void **state)
 	assert_log(rig, "aa");
 }
 
-static void test_free_of_nothing(void **state)
+static int64_t real_us(void)
 {
-	(void)state;
+	const struct clock *clock = clock_system();
+	return clock->mono_us(clock->arg);
+}
+
+static void never(void *arg)
+{
+	(void)arg;
+	fail_msg("a timer fired before its time");
+}
+
+/* How long a round waits, while the clock of the timers stands still: a few milliseconds at most, or
+ * the test itself would take long. */
+static const struct wait_case {
+	const char *name;
+	int64_t timer_us; /* 0: no timer */
+	int64_t max_wait_us;
+	bool task;
+	int64_t at_least_us;
+} wait_cases[] = {
+    {"not at all", 0, 0, false, 0},
+    {"at most so long", 0, 2000, false, 2000},
+    {"a part of a millisecond is a whole one", 0, 1001, false, 2000},
+    {"until the timer", 3000, -1, false, 3000},
+    {"until the timer, though longer is fine", 3000, 60000000, false, 3000},
+    {"not until the timer", 60000000, 2000, false, 2000},
+    {"not at all, though there is a timer", 60000000, 0, false, 0},
+    {"not at all when there is a task", 60000000, -1, true, 0},
+    {"nor when there is only a task", 0, -1, true, 0},
+};
+
+static void test_waiting(void **state)
+{
+	struct rig *rig = *state;
+	for (size_t i = 0; i < N_OF(wait_cases); i++) {
+		const struct wait_case *c = &wait_cases[i];
+		struct loop_timer timer;
+		struct job job;
+		struct err err = {0};
+		loop_timer_init(&timer, never, NULL);
+		init_jobs(rig, &job, 1);
+		if (c->timer_us)
+			loop_timer_set(rig->loop, &timer, c->timer_us);
+		if (c->task)
+			loop_defer(rig->loop, &job.task);
+		int64_t began_us = real_us();
+		assert_int_equal(loop_once(rig->loop, c->max_wait_us, &err), 0);
+		int64_t took_us = real_us() - began_us;
+		if (took_us < c->at_least_us || took_us > 10000000)
+			fail_msg("%s: %lld us", c->name, (long long)took_us);
+		loop_timer_stop(rig->loop, &timer);
+	}
+}
+
+/* With nothing to wait for but a descriptor, however far away the next timer is. */
+static void test_waiting_for_a_descriptor(void **state)
+{
+	struct rig *rig = *state;
+	static const int64_t timers_us[] = {0, 3600000000, 3600001000, INT64_MAX / 2};
+	for (size_t i = 0; i < N_OF(timers_us); i++) {
+		const struct itimerspec soon = {.it_value.tv_nsec = 1000000};
+		struct sock sock = {.rig = rig, .letter = 'a', .fd = timerfd_create(CLOCK_MONOTONIC, 0)};
+		struct loop_timer timer;
+		struct err err = {0};
+		assert_true(sock.fd >= 0);
+		loop_timer_init(&timer, never, NULL);
+		if (timers_us[i])
+			loop_timer_set(rig->loop, &timer, timers_us[i]);
+		add_sock(&sock, EPOLLIN);
+		assert_int_equal(timerfd_settime(sock.fd, 0, &soon, NULL), 0);
+		assert_int_equal(loop_once(rig->loop, -1, &err), 0);
+		assert_log(rig, "a");
+		loop_timer_stop(rig->loop, &timer);
+		close_socks(&sock, 1);
+	}
+}
+
+static void on_alarm(int number)
+{
+	(void)number;
+}
+
+/* A signal that is not the loop's ends the waiting, and is no error. */
+static void test_waiting_is_interrupted(void **state)
+{
+	struct rig *rig = *state;
+	const struct sigaction action = {.sa_handler = on_alarm};
+	const struct itimerval soon = {.it_value.tv_usec = 1000};
+	struct sigaction before;
+	struct err err = {0};
+	assert_int_equal(sigaction(SIGALRM, &action, &before), 0);
+	assert_int_equal(setitimer(ITIMER_REAL, &soon, NULL), 0);
+	assert_int_equal(loop_once(rig->loop, 10000000, &err), 0);
+	assert_int_equal(err.kind, ERR_NONE);
+	assert_int_equal(sigaction(SIGALRM, &before, NULL), 0);
+}
+
+/* ---- the kernel says no ---- */
+
+/* The descriptor that would be opened next. */
+static int next_fd(void)
+{
+	int fd = dup(STDERR_FILENO);
+	assert_true(fd >= 0);
+	(void)close(fd);
+	return fd;
+}
+
+static void test_free_closes_everything(void **state)
+{
+	struct rig *rig = *state;
+	int before = next_fd();
+	struct err err = {0};
+	sigset_t mask;
+	assert_int_equal(sigprocmask(SIG_BLOCK, NULL, &mask), 0);
+	struct loop *loop = loop_new(&rig->clock, &err);
+	assert_non_null(loop);
+	assert_int_equal(loop_signals(loop, NULL, NULL, &err), 0);
+	assert_int_not_equal(next_fd(), before);
+	loop_free(loop);
+	assert_int_equal(next_fd(), before);
+	assert_int_equal(sigprocmask(SIG_SETMASK, &mask, NULL), 0);
 	loop_free(NULL);
+}
+
+static void test_no_descriptors_left(void **state)
+{
+	struct rig *rig = *state;
+	struct rlimit before, none;
+	struct err err = {0}, signals_err = {0};
+	sigset_t mask;
+	assert_int_equal(sigprocmask(SIG_BLOCK, NULL, &mask), 0);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	none = (struct rlimit){0, before.rlim_max};
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	struct loop *loop = loop_new(&rig->clock, &err);
+	int rc = loop_signals(rig->loop, NULL, NULL, &signals_err);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+	assert_int_equal(sigprocmask(SIG_SETMASK, &mask, NULL), 0);
+	assert_null(loop);
+	assert_int_equal(err.kind, ERR_FATAL);
+	assert_string_equal(err.code, "EMFILE");
+	assert_int_equal(rc, -1);
+	assert_int_equal(signals_err.kind, ERR_FATAL);
+	assert_string_equal(signals_err.code, "EMFILE");
+}
+
+static void test_a_broken_loop_says_so(void **state)
+{
+	struct rig *rig = *state;
+	struct err err = {0};
+	int fd = next_fd();
+	struct loop *loop = loop_new(&rig->clock, &err);
+	assert_non_null(loop);
+	(void)close(fd); /* its own, from under it */
+	assert_int_equal(loop_run(loop, &err), -1);
+	assert_int_equal(err.kind, ERR_FATAL);
+	assert_string_equal(err.code, "EBADF");
+	loop_free(loop);
 }
 
 /* ---- signals ---- */

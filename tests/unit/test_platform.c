@@ -34,7 +34,7 @@ static void test_request(void **state)
 	assert_string_equal(header(f, "Accept"), "application/json");
 	const char *child = header(f, "traceparent");
 	assert_true(trace_valid(child, strlen(child)));
-	assert_memory_equal(child, parent, 36);              /* the same trace */
+	assert_memory_equal(child, parent, 36);               /* the same trace */
 	assert_memory_not_equal(child + 36, parent + 36, 16); /* a span of its own */
 	assert_null(strstr(f->server.head, "Content-Length"));
 	assert_null(strstr(f->server.head, "Expect"));

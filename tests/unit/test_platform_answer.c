@@ -63,8 +63,10 @@ static const struct {
     {"a proxy's page", 404, "<html><h1>404 Not Found</h1></html>", MALFORMED, "", NULL},
     {"a router's line", 404, "404 page not found", MALFORMED, "", NULL},
     {"absent without a body", 404, "", MALFORMED, "", NULL},
-    {"absent and a success", 404, "{\"success\":true,\"error\":{\"code\":\"not_found\","
-     "\"message\":\"x\"}}", MALFORMED, "", NULL},
+    {"absent and a success", 404,
+     "{\"success\":true,\"error\":{\"code\":\"not_found\","
+     "\"message\":\"x\"}}",
+     MALFORMED, "", NULL},
     {"absent, no success", 404, "{\"error\":{\"code\":\"not_found\",\"message\":\"x\"}}", MALFORMED,
      "", NULL},
     {"absent, no message", 404, "{\"success\":false,\"error\":{\"code\":\"not_found\"}}", MALFORMED,

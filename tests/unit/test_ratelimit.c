@@ -23,21 +23,21 @@ struct row {
 };
 
 static const struct row rows[] = {
-	{"first of three", 1, 3, 0, true, 2, 0, SECOND, true},
-	{"second", 1, 3, 0, true, 1, 0, 2 * SECOND, false},
-	{"third", 1, 3, 0, true, 0, 0, 3 * SECOND, false},
-	{"one too many", 1, 3, 0, false, 0, SECOND, 3 * SECOND, false},
-	{"a refusal costs nothing", 1, 3, 0, false, 0, SECOND, 3 * SECOND, false},
-	{"a moment too early", 1, 3, SECOND - 1, false, 0, 1, 2 * SECOND + 1, false},
-	{"just in time", 1, 3, 1, true, 0, 0, 3 * SECOND, false},
-	{"after a rest", 1, 3, 2 * SECOND, true, 1, 0, 2 * SECOND, false},
-	{"never more than the burst", 1, 3, 1000 * (int64_t)SECOND, true, 2, 0, SECOND, false},
-	{"burst of one", 10, 1, 0, true, 0, 0, SECOND / 10, true},
-	{"no second one", 10, 1, 0, false, 0, SECOND / 10, SECOND / 10, false},
-	{"a tenth later", 10, 1, SECOND / 10, true, 0, 0, SECOND / 10, false},
-	{"fastest", RATELIMIT_PER_SECOND_MAX, 2, 0, true, 1, 0, 1, true},
-	{"fastest again", RATELIMIT_PER_SECOND_MAX, 2, 0, true, 0, 0, 2, false},
-	{"fastest refused", RATELIMIT_PER_SECOND_MAX, 2, 0, false, 0, 1, 2, false},
+    {"first of three", 1, 3, 0, true, 2, 0, SECOND, true},
+    {"second", 1, 3, 0, true, 1, 0, 2 * SECOND, false},
+    {"third", 1, 3, 0, true, 0, 0, 3 * SECOND, false},
+    {"one too many", 1, 3, 0, false, 0, SECOND, 3 * SECOND, false},
+    {"a refusal costs nothing", 1, 3, 0, false, 0, SECOND, 3 * SECOND, false},
+    {"a moment too early", 1, 3, SECOND - 1, false, 0, 1, 2 * SECOND + 1, false},
+    {"just in time", 1, 3, 1, true, 0, 0, 3 * SECOND, false},
+    {"after a rest", 1, 3, 2 * SECOND, true, 1, 0, 2 * SECOND, false},
+    {"never more than the burst", 1, 3, 1000 * (int64_t)SECOND, true, 2, 0, SECOND, false},
+    {"burst of one", 10, 1, 0, true, 0, 0, SECOND / 10, true},
+    {"no second one", 10, 1, 0, false, 0, SECOND / 10, SECOND / 10, false},
+    {"a tenth later", 10, 1, SECOND / 10, true, 0, 0, SECOND / 10, false},
+    {"fastest", RATELIMIT_PER_SECOND_MAX, 2, 0, true, 1, 0, 1, true},
+    {"fastest again", RATELIMIT_PER_SECOND_MAX, 2, 0, true, 0, 0, 2, false},
+    {"fastest refused", RATELIMIT_PER_SECOND_MAX, 2, 0, false, 0, 1, 2, false},
 };
 
 static void test_rows(void **state)
@@ -53,8 +53,8 @@ static void test_rows(void **state)
 		struct ratelimit_verdict got = ratelimit_take(&full_at_ns, &rate, now_us);
 		if (got.allowed != row->allowed || got.remaining != row->remaining ||
 		    got.retry_after_us != row->retry_us || got.full_after_us != row->full_us)
-			fail_msg("%s: allowed %d, remaining %lld, retry %lld, full %lld", row->name, got.allowed,
-			         (long long)got.remaining, (long long)got.retry_after_us,
+			fail_msg("%s: allowed %d, remaining %lld, retry %lld, full %lld", row->name,
+			         got.allowed, (long long)got.remaining, (long long)got.retry_after_us,
 			         (long long)got.full_after_us);
 	}
 }
@@ -107,9 +107,9 @@ static void test_table(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_rows),
-		cmocka_unit_test(test_long_run),
-		cmocka_unit_test(test_table),
+	    cmocka_unit_test(test_rows),
+	    cmocka_unit_test(test_long_run),
+	    cmocka_unit_test(test_table),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

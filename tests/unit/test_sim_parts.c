@@ -1,7 +1,7 @@
 /* What the simulated platform (tests/sim) is made of: look-up structures, operations, fault rules,
  * settings, the journal. */
-#include <stdarg.h>
 #include <setjmp.h>
+#include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -93,26 +93,26 @@ static void ids_keep_their_numbers(void **state)
 static void paths_are_operations(void **state)
 {
 	static const char id64[] = "/api/v1/sandboxes/"
-							   "0123456789012345678901234567890123456789012345678901234567890123";
+	                           "0123456789012345678901234567890123456789012345678901234567890123";
 	static const struct {
 		const char *method, *path;
 		enum op op;
 		const char *id, *parent;
 	} cases[] = {
-		{"GET", "/api/v1/sandboxes", OP_SANDBOX_LIST, "", ""},
-		{"GET", "/api/v1/sandboxes/a%2Fb", OP_SANDBOX_GET, "a/b", ""},
-		{"GET", "/api/v1/sandboxes/a%2", OP_OTHER, "", ""},
-		{"GET", "/api/v1/sandboxes/a%00", OP_OTHER, "", ""},
-		{"GET", "/api/v1/sandboxes/", OP_OTHER, "", ""},
-		{"GET", "/api/v1/sandboxes/a/", OP_OTHER, "", ""},
-		{"GET", id64, OP_OTHER, "", ""},
-		{"POST", "/api/v1/sandboxes", OP_SANDBOX_CLAIM, "", ""},
-		{"POST", "/api/v1/sandboxes/a/pause", OP_SANDBOX_PAUSE, "a", ""},
-		{"DELETE", "/api/v1/sandboxes/a", OP_SANDBOX_DELETE, "a", ""},
-		{"DELETE", "/api/v1/sandboxvolumes/v", OP_VOLUME_DELETE, "v", ""},
-		{"DELETE", "/api/v1/sandboxvolumes/v/snapshots/p", OP_SNAPSHOT_DELETE, "p", "v"},
-		{"POST", "/api/v1/sandboxvolumes/v/snapshots", OP_SNAPSHOT_CREATE, "v", ""},
-		{"PUT", "/api/v1/sandboxes/a", OP_OTHER, "", ""},
+	    {"GET", "/api/v1/sandboxes", OP_SANDBOX_LIST, "", ""},
+	    {"GET", "/api/v1/sandboxes/a%2Fb", OP_SANDBOX_GET, "a/b", ""},
+	    {"GET", "/api/v1/sandboxes/a%2", OP_OTHER, "", ""},
+	    {"GET", "/api/v1/sandboxes/a%00", OP_OTHER, "", ""},
+	    {"GET", "/api/v1/sandboxes/", OP_OTHER, "", ""},
+	    {"GET", "/api/v1/sandboxes/a/", OP_OTHER, "", ""},
+	    {"GET", id64, OP_OTHER, "", ""},
+	    {"POST", "/api/v1/sandboxes", OP_SANDBOX_CLAIM, "", ""},
+	    {"POST", "/api/v1/sandboxes/a/pause", OP_SANDBOX_PAUSE, "a", ""},
+	    {"DELETE", "/api/v1/sandboxes/a", OP_SANDBOX_DELETE, "a", ""},
+	    {"DELETE", "/api/v1/sandboxvolumes/v", OP_VOLUME_DELETE, "v", ""},
+	    {"DELETE", "/api/v1/sandboxvolumes/v/snapshots/p", OP_SNAPSHOT_DELETE, "p", "v"},
+	    {"POST", "/api/v1/sandboxvolumes/v/snapshots", OP_SNAPSHOT_CREATE, "v", ""},
+	    {"PUT", "/api/v1/sandboxes/a", OP_OTHER, "", ""},
 	};
 	(void)state;
 	for (size_t i = 0; i < N_OF(cases); i++) {
@@ -143,7 +143,7 @@ static int hits(struct faults *faults, int64_t seed, int requests)
 	struct fault fault;
 	op_find("DELETE", "/api/v1/sandboxes/s", &target);
 	const struct fault_request request = {
-		.method = "DELETE", .path = "/api/v1/sandboxes/s", .team = "a", .target = &target};
+	    .method = "DELETE", .path = "/api/v1/sandboxes/s", .team = "a", .target = &target};
 	int count = 0;
 	for (int i = 0; i < requests; i++)
 		count += faults_match(faults, &request, seed, &fault);
@@ -156,22 +156,22 @@ static void faults_hit_what_they_name(void **state)
 		const char *rule;
 		int want; /* of 10 requests */
 	} cases[] = {
-		{"{\"effect\":\"reset\"}", 10},
-		{"{\"effect\":\"reset\",\"op\":\"sandbox_delete\"}", 10},
-		{"{\"effect\":\"reset\",\"op\":\"sandbox_get\"}", 0},
-		{"{\"effect\":\"reset\",\"method\":\"DELETE\"}", 10},
-		{"{\"effect\":\"reset\",\"method\":\"GET\"}", 0},
-		{"{\"effect\":\"reset\",\"path_prefix\":\"/api/v1/sandboxes/\"}", 10},
-		{"{\"effect\":\"reset\",\"path_prefix\":\"/api/v1/sandboxvolumes\"}", 0},
-		{"{\"effect\":\"reset\",\"team\":\"a\"}", 10},
-		{"{\"effect\":\"reset\",\"team\":\"b\"}", 0},
-		{"{\"effect\":\"reset\",\"id\":\"s\"}", 10},
-		{"{\"effect\":\"reset\",\"id\":\"t\"}", 0},
-		{"{\"effect\":\"reset\",\"count\":3}", 3},
-		{"{\"effect\":\"reset\",\"skip\":8}", 2},
-		{"{\"effect\":\"reset\",\"skip\":2,\"count\":3}", 3},
-		{"{\"effect\":\"reset\",\"percent\":0}", 0},
-		{"{\"effect\":\"latency\",\"latency_ms\":5,\"percent\":100}", 10},
+	    {"{\"effect\":\"reset\"}", 10},
+	    {"{\"effect\":\"reset\",\"op\":\"sandbox_delete\"}", 10},
+	    {"{\"effect\":\"reset\",\"op\":\"sandbox_get\"}", 0},
+	    {"{\"effect\":\"reset\",\"method\":\"DELETE\"}", 10},
+	    {"{\"effect\":\"reset\",\"method\":\"GET\"}", 0},
+	    {"{\"effect\":\"reset\",\"path_prefix\":\"/api/v1/sandboxes/\"}", 10},
+	    {"{\"effect\":\"reset\",\"path_prefix\":\"/api/v1/sandboxvolumes\"}", 0},
+	    {"{\"effect\":\"reset\",\"team\":\"a\"}", 10},
+	    {"{\"effect\":\"reset\",\"team\":\"b\"}", 0},
+	    {"{\"effect\":\"reset\",\"id\":\"s\"}", 10},
+	    {"{\"effect\":\"reset\",\"id\":\"t\"}", 0},
+	    {"{\"effect\":\"reset\",\"count\":3}", 3},
+	    {"{\"effect\":\"reset\",\"skip\":8}", 2},
+	    {"{\"effect\":\"reset\",\"skip\":2,\"count\":3}", 3},
+	    {"{\"effect\":\"reset\",\"percent\":0}", 0},
+	    {"{\"effect\":\"latency\",\"latency_ms\":5,\"percent\":100}", 10},
 	};
 	(void)state;
 	for (size_t i = 0; i < N_OF(cases); i++) {
@@ -187,18 +187,18 @@ static void faults_hit_what_they_name(void **state)
 static void faults_that_are_refused(void **state)
 {
 	static const char *const rules[] = {
-		"{}",
-		"[]",
-		"{\"effect\":\"none\"}",
-		"{\"effect\":\"explode\"}",
-		"{\"effect\":\"status\"}",
-		"{\"effect\":\"status\",\"status\":99}",
-		"{\"effect\":\"latency\"}",
-		"{\"effect\":\"reset\",\"op\":\"sandbox_remove\"}",
-		"{\"effect\":\"reset\",\"percent\":101}",
-		"{\"effect\":\"reset\",\"percent\":\"5\"}",
-		"{\"effect\":\"reset\",\"pathprefix\":\"/\"}",
-		"{\"effect\":\"reset\",\"count\":-1}",
+	    "{}",
+	    "[]",
+	    "{\"effect\":\"none\"}",
+	    "{\"effect\":\"explode\"}",
+	    "{\"effect\":\"status\"}",
+	    "{\"effect\":\"status\",\"status\":99}",
+	    "{\"effect\":\"latency\"}",
+	    "{\"effect\":\"reset\",\"op\":\"sandbox_remove\"}",
+	    "{\"effect\":\"reset\",\"percent\":101}",
+	    "{\"effect\":\"reset\",\"percent\":\"5\"}",
+	    "{\"effect\":\"reset\",\"pathprefix\":\"/\"}",
+	    "{\"effect\":\"reset\",\"count\":-1}",
 	};
 	(void)state;
 	struct faults faults = {0};
@@ -216,10 +216,10 @@ static void first_fault_wins_and_disappears(void **state)
 	struct op_target target;
 	op_find("GET", "/api/v1/sandboxes/s", &target);
 	const struct fault_request request = {
-		.method = "GET", .path = "/api/v1/sandboxes/s", .team = "", .target = &target};
+	    .method = "GET", .path = "/api/v1/sandboxes/s", .team = "", .target = &target};
 	assert_int_equal(
-		add_fault(&faults, "{\"effect\":\"status\",\"status\":503,\"count\":1,\"retry_after\":7}"),
-		0);
+	    add_fault(&faults, "{\"effect\":\"status\",\"status\":503,\"count\":1,\"retry_after\":7}"),
+	    0);
 	assert_int_equal(add_fault(&faults, "{\"effect\":\"status\",\"status\":429}"), 0);
 	assert_true(faults_match(&faults, &request, 1, &fault));
 	assert_int_equal(fault.status, 503);
@@ -258,14 +258,14 @@ static void percent_repeats_with_its_seed(void **state)
 static void settings_that_are_refused(void **state)
 {
 	static const char *const texts[] = {
-		"{\"finalizer\":1}",
-		"{\"finalizer_ms\":-2}",
-		"{\"finalizer_ms\":\"1\"}",
-		"{\"terminating\":1}",
-		"{\"get_404_percent\":100.5}",
-		"{\"list_drop_cluster\":\"\\\"\"}",
-		"[]",
-		"{\"latency_ms\":7,\"terminating\":null}",
+	    "{\"finalizer\":1}",
+	    "{\"finalizer_ms\":-2}",
+	    "{\"finalizer_ms\":\"1\"}",
+	    "{\"terminating\":1}",
+	    "{\"get_404_percent\":100.5}",
+	    "{\"list_drop_cluster\":\"\\\"\"}",
+	    "[]",
+	    "{\"latency_ms\":7,\"terminating\":null}",
 	};
 	(void)state;
 	struct settings settings;
@@ -290,7 +290,7 @@ static void journal_is_bounded(void **state)
 		/* A path of its own for every other entry. */
 		op_find("GET", i % 2 ? "/elsewhere" : "/api/v1/sandboxes/s", &target);
 		const struct journal_request request = {
-			.target = &target, .method = "GET", .path = "/elsewhere", .team = "a"};
+		    .target = &target, .method = "GET", .path = "/elsewhere", .team = "a"};
 		uint64_t seq = journal_begin(&journal, &request, KEPT);
 		assert_int_equal(seq, i + 1);
 		journal_end(&journal, seq, target.op, 200);
@@ -302,7 +302,7 @@ static void journal_is_bounded(void **state)
 	struct buf out;
 	buf_init(&out, 1 << 20);
 	const struct journal_query query = {
-		.since = COUNT - 1, .limit = 9, .id = "s", .team = "a", .op = OP_COUNT};
+	    .since = COUNT - 1, .limit = 9, .id = "s", .team = "a", .op = OP_COUNT};
 	journal_write(&journal, &query, &out);
 	assert_non_null(strstr(out.data, "\"seq\":39999"));
 	assert_non_null(strstr(out.data, "\"path\":\"/api/v1/sandboxes/s\""));
@@ -315,16 +315,16 @@ static void journal_is_bounded(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(expiry_is_in_order_of_time),
-		cmocka_unit_test(roster_agrees_with_an_array),
-		cmocka_unit_test(ids_keep_their_numbers),
-		cmocka_unit_test(paths_are_operations),
-		cmocka_unit_test(faults_hit_what_they_name),
-		cmocka_unit_test(faults_that_are_refused),
-		cmocka_unit_test(first_fault_wins_and_disappears),
-		cmocka_unit_test(percent_repeats_with_its_seed),
-		cmocka_unit_test(settings_that_are_refused),
-		cmocka_unit_test(journal_is_bounded),
+	    cmocka_unit_test(expiry_is_in_order_of_time),
+	    cmocka_unit_test(roster_agrees_with_an_array),
+	    cmocka_unit_test(ids_keep_their_numbers),
+	    cmocka_unit_test(paths_are_operations),
+	    cmocka_unit_test(faults_hit_what_they_name),
+	    cmocka_unit_test(faults_that_are_refused),
+	    cmocka_unit_test(first_fault_wins_and_disappears),
+	    cmocka_unit_test(percent_repeats_with_its_seed),
+	    cmocka_unit_test(settings_that_are_refused),
+	    cmocka_unit_test(journal_is_bounded),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,6 @@
 /* The simulated platform's rules (tests/sim): what is there, how it goes, what a listing shows. */
-#include <stdarg.h>
 #include <setjmp.h>
+#include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -77,13 +77,13 @@ static uint32_t add_mounted(struct fixture *f, const char *id, uint32_t volume)
 {
 	struct sandbox_mount mount = {.volume = volume, .point = (char[]){"/data"}};
 	return add_sandbox_with(
-		f, id, &(struct sandbox_spec){.cluster = IDS_NONE, .mounts = &mount, .mount_count = 1});
+	    f, id, &(struct sandbox_spec){.cluster = IDS_NONE, .mounts = &mount, .mount_count = 1});
 }
 
 static uint32_t add_volume(struct fixture *f, const char *id, enum access_mode access, bool owned)
 {
 	const struct volume_spec spec = {
-		.id = id, .source = IDS_NONE, .access = access, .created_us = f->now_us, .owned = owned};
+	    .id = id, .source = IDS_NONE, .access = access, .created_us = f->now_us, .owned = owned};
 	uint32_t slot;
 	assert_int_equal(volume_add(&f->world, &spec, &slot), WORLD_OK);
 	return slot;
@@ -92,7 +92,7 @@ static uint32_t add_volume(struct fixture *f, const char *id, enum access_mode a
 static uint32_t add_snapshot(struct fixture *f, const char *id, uint32_t volume)
 {
 	const struct snapshot_spec spec = {
-		.id = id, .name = "n", .description = "", .team = TEAM_A, .volume = volume};
+	    .id = id, .name = "n", .description = "", .team = TEAM_A, .volume = volume};
 	uint32_t slot;
 	assert_int_equal(snapshot_add(&f->world, &spec, &slot), WORLD_OK);
 	return slot;
@@ -119,14 +119,14 @@ static void delete_is_asynchronous(void **state)
 		enum world_answer want;
 		const char *status;
 	} cases[] = {
-		{"at once", "{\"finalizer_ms\":500}", 0, WORLD_OK, "terminating"},
-		{"just before the finalizer", "{\"finalizer_ms\":500}", 499, WORLD_OK, "terminating"},
-		{"at the finalizer", "{\"finalizer_ms\":500}", 500, WORLD_NOT_FOUND, NULL},
-		{"long after", "{\"finalizer_ms\":500}", 500000, WORLD_NOT_FOUND, NULL},
-		{"revision A says running", "{\"finalizer_ms\":500,\"terminating\":false}", 100, WORLD_OK,
+	    {"at once", "{\"finalizer_ms\":500}", 0, WORLD_OK, "terminating"},
+	    {"just before the finalizer", "{\"finalizer_ms\":500}", 499, WORLD_OK, "terminating"},
+	    {"at the finalizer", "{\"finalizer_ms\":500}", 500, WORLD_NOT_FOUND, NULL},
+	    {"long after", "{\"finalizer_ms\":500}", 500000, WORLD_NOT_FOUND, NULL},
+	    {"revision A says running", "{\"finalizer_ms\":500,\"terminating\":false}", 100, WORLD_OK,
 	     "running"},
-		{"no finalizer", "{\"finalizer_ms\":0}", 0, WORLD_NOT_FOUND, NULL},
-		{"stuck finalizer", "{\"finalizer_ms\":-1}", 999999999, WORLD_OK, "terminating"},
+	    {"no finalizer", "{\"finalizer_ms\":0}", 0, WORLD_NOT_FOUND, NULL},
+	    {"stuck finalizer", "{\"finalizer_ms\":-1}", 999999999, WORLD_OK, "terminating"},
 	};
 	for (size_t i = 0; i < N_OF(cases); i++) {
 		again(state);
@@ -177,10 +177,10 @@ static void cache_lags_behind_a_claim(void **state)
 		enum world_answer want;
 		uint32_t listed;
 	} cases[] = {
-		{true, 0, WORLD_NOT_FOUND, 0},
-		{true, 299, WORLD_NOT_FOUND, 0},
-		{true, 300, WORLD_OK, 1},
-		{false, 0, WORLD_OK, 1}, /* seeded: it was always there */
+	    {true, 0, WORLD_NOT_FOUND, 0},
+	    {true, 299, WORLD_NOT_FOUND, 0},
+	    {true, 300, WORLD_OK, 1},
+	    {false, 0, WORLD_OK, 1}, /* seeded: it was always there */
 	};
 	for (size_t i = 0; i < N_OF(cases); i++) {
 		again(state);
@@ -251,17 +251,17 @@ static void volume_delete_conflicts_while_mounted(void **state)
 		enum world_answer want;
 		bool there; /* afterwards */
 	} cases[] = {
-		{"free", "v", NO_SANDBOX, TEAM_A, false, false, WORLD_OK, false},
-		{"missing", "w", NO_SANDBOX, TEAM_A, false, false, WORLD_OK, true},
-		{"another team's", "v", NO_SANDBOX, TEAM_B, false, false, WORLD_NOT_FOUND, true},
-		{"another team's by force", "v", NO_SANDBOX, TEAM_B, false, true, WORLD_NOT_FOUND, true},
-		{"owned", "v", NO_SANDBOX, TEAM_A, true, false, WORLD_NOT_FOUND, true},
-		{"mounted", "v", LIVE, TEAM_A, false, false, WORLD_CONFLICT, true},
-		{"mounted, another team's", "v", LIVE, TEAM_B, false, false, WORLD_NOT_FOUND, true},
-		{"by force", "v", LIVE, TEAM_A, false, true, WORLD_OK, false},
-		{"just gone", "v", 0, TEAM_A, false, false, WORLD_CONFLICT, true},
-		{"last heartbeat", "v", 14999, TEAM_A, false, false, WORLD_CONFLICT, true},
-		{"after the linger", "v", 15000, TEAM_A, false, false, WORLD_OK, false},
+	    {"free", "v", NO_SANDBOX, TEAM_A, false, false, WORLD_OK, false},
+	    {"missing", "w", NO_SANDBOX, TEAM_A, false, false, WORLD_OK, true},
+	    {"another team's", "v", NO_SANDBOX, TEAM_B, false, false, WORLD_NOT_FOUND, true},
+	    {"another team's by force", "v", NO_SANDBOX, TEAM_B, false, true, WORLD_NOT_FOUND, true},
+	    {"owned", "v", NO_SANDBOX, TEAM_A, true, false, WORLD_NOT_FOUND, true},
+	    {"mounted", "v", LIVE, TEAM_A, false, false, WORLD_CONFLICT, true},
+	    {"mounted, another team's", "v", LIVE, TEAM_B, false, false, WORLD_NOT_FOUND, true},
+	    {"by force", "v", LIVE, TEAM_A, false, true, WORLD_OK, false},
+	    {"just gone", "v", 0, TEAM_A, false, false, WORLD_CONFLICT, true},
+	    {"last heartbeat", "v", 14999, TEAM_A, false, false, WORLD_CONFLICT, true},
+	    {"after the linger", "v", 15000, TEAM_A, false, false, WORLD_OK, false},
 	};
 	for (size_t i = 0; i < N_OF(cases); i++) {
 		again(state);
@@ -330,12 +330,12 @@ static void rwo_is_bound_to_one_sandbox(void **state)
 		int64_t after_ms;
 		enum world_answer want;
 	} cases[] = {
-		{"free", ACCESS_RWO, false, false, 0, WORLD_OK},
-		{"bound", ACCESS_RWO, true, false, 0, WORLD_CONFLICT},
-		{"still bound by a heartbeat", ACCESS_RWO, true, true, 1000, WORLD_CONFLICT},
-		{"free again", ACCESS_RWO, true, true, 15000, WORLD_OK},
-		{"read by many", ACCESS_ROX, true, false, 0, WORLD_OK},
-		{"written by many", ACCESS_RWX, true, false, 0, WORLD_OK},
+	    {"free", ACCESS_RWO, false, false, 0, WORLD_OK},
+	    {"bound", ACCESS_RWO, true, false, 0, WORLD_CONFLICT},
+	    {"still bound by a heartbeat", ACCESS_RWO, true, true, 1000, WORLD_CONFLICT},
+	    {"free again", ACCESS_RWO, true, true, 15000, WORLD_OK},
+	    {"read by many", ACCESS_ROX, true, false, 0, WORLD_OK},
+	    {"written by many", ACCESS_RWX, true, false, 0, WORLD_OK},
 	};
 	for (size_t i = 0; i < N_OF(cases); i++) {
 		again(state);
@@ -375,28 +375,28 @@ static void listing_pages_and_lies(void **state)
 		int64_t count;
 		bool has_more;
 	} cases[] = {
-		{"first page", "{}", 4, 0, "s09 s08 s07 s06", 10, true},
-		{"second page", "{}", 4, 4, "s05 s04 s03 s02", 10, true},
-		{"last page", "{}", 4, 8, "s01 s00", 10, false},
-		{"exactly at the end", "{}", 5, 5, "s04 s03 s02 s01 s00", 10, false},
-		{"past the end", "{}", 5, 10, "", 10, false},
-		{"far past the end", "{}", 5, 1000000, "", 10, false},
-		{"has_more at the end", "{\"list_has_more_at_end\":true}", 5, 5, "s04 s03 s02 s01 s00", 10,
+	    {"first page", "{}", 4, 0, "s09 s08 s07 s06", 10, true},
+	    {"second page", "{}", 4, 4, "s05 s04 s03 s02", 10, true},
+	    {"last page", "{}", 4, 8, "s01 s00", 10, false},
+	    {"exactly at the end", "{}", 5, 5, "s04 s03 s02 s01 s00", 10, false},
+	    {"past the end", "{}", 5, 10, "", 10, false},
+	    {"far past the end", "{}", 5, 1000000, "", 10, false},
+	    {"has_more at the end", "{\"list_has_more_at_end\":true}", 5, 5, "s04 s03 s02 s01 s00", 10,
 	     true},
-		{"but not of a short page", "{\"list_has_more_at_end\":true}", 6, 6, "s03 s02 s01 s00", 10,
+	    {"but not of a short page", "{\"list_has_more_at_end\":true}", 6, 6, "s03 s02 s01 s00", 10,
 	     false},
-		{"nor of an empty one", "{\"list_has_more_at_end\":true}", 5, 10, "", 10, false},
-		{"half a page", "{\"list_half_page\":true}", 4, 0, "s09 s08", 10, true},
-		{"empty", "{\"list_empty\":true}", 4, 0, "", 0, false},
-		{"count too high", "{\"list_count_delta\":5}", 2, 0, "s09 s08", 15, true},
-		{"count too low", "{\"list_count_delta\":-99}", 2, 0, "s09 s08", 0, true},
-		{"a cluster dropped", "{\"list_drop_cluster\":\"y\"}", 3, 0, "s09 s07 s06", 7, true},
-		{"another one", "{\"list_drop_cluster\":\"x\"}", 9, 0, "s08 s05 s02", 3, false},
-		{"an unknown one", "{\"list_drop_cluster\":\"z\"}", 2, 0, "s09 s08", 10, true},
-		{"capped per cluster", "{\"list_cluster_cap\":2}", 9, 0, "s09 s08 s07 s05", 4, false},
-		{"capped, second page", "{\"list_cluster_cap\":2}", 3, 3, "s05", 4, false},
-		{"all skipped", "{\"list_skip_percent\":100}", 4, 0, "", 10, true},
-		{"none skipped", "{\"list_skip_percent\":0}", 2, 0, "s09 s08", 10, true},
+	    {"nor of an empty one", "{\"list_has_more_at_end\":true}", 5, 10, "", 10, false},
+	    {"half a page", "{\"list_half_page\":true}", 4, 0, "s09 s08", 10, true},
+	    {"empty", "{\"list_empty\":true}", 4, 0, "", 0, false},
+	    {"count too high", "{\"list_count_delta\":5}", 2, 0, "s09 s08", 15, true},
+	    {"count too low", "{\"list_count_delta\":-99}", 2, 0, "s09 s08", 0, true},
+	    {"a cluster dropped", "{\"list_drop_cluster\":\"y\"}", 3, 0, "s09 s07 s06", 7, true},
+	    {"another one", "{\"list_drop_cluster\":\"x\"}", 9, 0, "s08 s05 s02", 3, false},
+	    {"an unknown one", "{\"list_drop_cluster\":\"z\"}", 2, 0, "s09 s08", 10, true},
+	    {"capped per cluster", "{\"list_cluster_cap\":2}", 9, 0, "s09 s08 s07 s05", 4, false},
+	    {"capped, second page", "{\"list_cluster_cap\":2}", 3, 3, "s05", 4, false},
+	    {"all skipped", "{\"list_skip_percent\":100}", 4, 0, "", 10, true},
+	    {"none skipped", "{\"list_skip_percent\":0}", 2, 0, "s09 s08", 10, true},
 	};
 	for (size_t i = 0; i < N_OF(cases); i++) {
 		again(state);
@@ -423,13 +423,13 @@ static void listing_filters(void **state)
 		struct listing_query query;
 		const char *want;
 	} cases[] = {
-		{{.status = "terminating", .limit = 9}, "s04"},
-		{{.status = "failed", .limit = 9}, ""},
-		{{.template = "t", .limit = 2}, "s09 s08"},
-		{{.template = "u", .limit = 2}, ""},
-		{{.paused = LISTING_PAUSED, .limit = 9}, "s07 s01"},
-		{{.paused = LISTING_PAUSED, .limit = 9, .offset = 1}, "s01"},
-		{{.paused = LISTING_NOT_PAUSED, .status = "running", .limit = 3}, "s09 s08 s06"},
+	    {{.status = "terminating", .limit = 9}, "s04"},
+	    {{.status = "failed", .limit = 9}, ""},
+	    {{.template = "t", .limit = 2}, "s09 s08"},
+	    {{.template = "u", .limit = 2}, ""},
+	    {{.paused = LISTING_PAUSED, .limit = 9}, "s07 s01"},
+	    {{.paused = LISTING_PAUSED, .limit = 9, .offset = 1}, "s01"},
+	    {{.paused = LISTING_NOT_PAUSED, .status = "running", .limit = 3}, "s09 s08 s06"},
 	};
 	struct fixture *f = *state;
 	struct listing_page page;
@@ -488,7 +488,8 @@ static void volume_listing_hides_owned_ones(void **state)
 	static const struct {
 		const char *settings;
 		uint32_t want;
-	} cases[] = {{"{}", 2}, {"{\"volume_list_empty\":true}", 0},
+	} cases[] = {{"{}", 2},
+	             {"{\"volume_list_empty\":true}", 0},
 	             {"{\"volume_list_skip_percent\":100,\"volume_list_empty\":false}", 0}};
 	struct fixture *f = *state;
 	add_volume(f, "v", ACCESS_RWO, false);
@@ -506,22 +507,22 @@ int main(void)
 {
 #define WITH_WORLD(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		WITH_WORLD(delete_is_asynchronous),
-		WITH_WORLD(second_delete_changes_nothing),
-		WITH_WORLD(another_team_is_forbidden),
-		WITH_WORLD(cache_lags_behind_a_claim),
-		WITH_WORLD(an_id_comes_back),
-		WITH_WORLD(an_id_that_came_back_leaves_the_listing),
-		WITH_WORLD(volume_delete_conflicts_while_mounted),
-		WITH_WORLD(mounts_stay_active_until_the_finalizer),
-		WITH_WORLD(linger_is_a_setting),
-		WITH_WORLD(snapshots_go_with_their_volume),
-		WITH_WORLD(rwo_is_bound_to_one_sandbox),
-		WITH_WORLD(listing_pages_and_lies),
-		WITH_WORLD(listing_filters),
-		WITH_WORLD(listing_skips_when_rows_go_between_pages),
-		WITH_WORLD(older_ones_that_come_later_are_in_order),
-		WITH_WORLD(volume_listing_hides_owned_ones),
+	    WITH_WORLD(delete_is_asynchronous),
+	    WITH_WORLD(second_delete_changes_nothing),
+	    WITH_WORLD(another_team_is_forbidden),
+	    WITH_WORLD(cache_lags_behind_a_claim),
+	    WITH_WORLD(an_id_comes_back),
+	    WITH_WORLD(an_id_that_came_back_leaves_the_listing),
+	    WITH_WORLD(volume_delete_conflicts_while_mounted),
+	    WITH_WORLD(mounts_stay_active_until_the_finalizer),
+	    WITH_WORLD(linger_is_a_setting),
+	    WITH_WORLD(snapshots_go_with_their_volume),
+	    WITH_WORLD(rwo_is_bound_to_one_sandbox),
+	    WITH_WORLD(listing_pages_and_lies),
+	    WITH_WORLD(listing_filters),
+	    WITH_WORLD(listing_skips_when_rows_go_between_pages),
+	    WITH_WORLD(older_ones_that_come_later_are_in_order),
+	    WITH_WORLD(volume_listing_hides_owned_ones),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

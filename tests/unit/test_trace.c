@@ -44,6 +44,10 @@ static const struct valid_case {
     {"upper-case flags", "00-" TRACE_ID "-" SPAN_ID "-0A", false},
     {"trace id not hex", "00-0af7651916cd43dd8448eb211c80319g-" SPAN_ID "-01", false},
     {"span id not hex", "00-" TRACE_ID "-b7ad6b716920333.-01", false},
+    {"version not hex, first digit", "g0-" TRACE_ID "-" SPAN_ID "-01", false},
+    {"trace id not hex, first digit", "00-gaf7651916cd43dd8448eb211c80319c-" SPAN_ID "-01", false},
+    {"span id not hex, first digit", "00-" TRACE_ID "-g7ad6b7169203331-01", false},
+    {"flags not hex, first digit", "00-" TRACE_ID "-" SPAN_ID "-g1", false},
     {"flags not hex", "00-" TRACE_ID "-" SPAN_ID "-0x", false},
     {"no first dash", "00." TRACE_ID "-" SPAN_ID "-01", false},
     {"no second dash", "00-" TRACE_ID "." SPAN_ID "-01", false},
@@ -124,6 +128,7 @@ static void test_child(void **state)
 	for (size_t i = 0; i < N_OF(child_cases); i++) {
 		const struct child_case *c = &child_cases[i];
 		char text[TRACE_SIZE], other[TRACE_SIZE];
+		memset(text, 'x', sizeof(text));
 		trace_child(c->parent, text);
 		trace_child(c->parent, other);
 		if (strlen(text) != TRACE_SIZE - 1 || !trace_valid(text, TRACE_SIZE - 1) ||

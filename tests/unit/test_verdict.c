@@ -34,7 +34,13 @@ static void render(const struct verdict *v, enum target_step from, char *out, si
 #define CONFIRMING "next confirm after confirm"
 #define AGAIN "next delete after probe"
 #define FAIL(class) "fail = after backoff: " class
-#define SAME(text) {{text, text, text}, {text, text, text}, {text, text, text}}
+#define SAME(text)                              \
+	{                                           \
+		{text, text, text}, {text, text, text}, \
+		{                                       \
+			text, text, text                    \
+		}                                       \
+	}
 
 static const struct {
 	struct platform_answer answer;
@@ -111,8 +117,8 @@ static void test_every_kind_step_and_answer(void **state)
 				wrong++;
 				print_error("%s in %s, fault %s, status %d: got \"%s\", want \"%s\"\n",
 				            kind_names[kind], step_names[step],
-				            platform_fault_name(cases[i].answer.fault), cases[i].answer.status,
-				            got, cases[i].want[kind][step]);
+				            platform_fault_name(cases[i].answer.fault), cases[i].answer.status, got,
+				            cases[i].want[kind][step]);
 			}
 	assert_int_equal(wrong, 0);
 }
