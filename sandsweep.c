@@ -20,8 +20,8 @@ static const struct cmd commands[] = {
      cmd_migrate},
     {"topics", "create", "create the Kafka topics that do not exist yet", cmd_topics},
     {"keys",
-     "create --team UUID|--platform [--name N] [--role R|--permissions P,...] [--user UUID]\n"
-     "       [--region R] [--expires 30d] [--rate N] [--output json]\n"
+     "create --team UUID|--platform [--name N] [--role R|--permissions P,...] [--user UUID] "
+     "[--region R] [--expires 30d] [--rate N] [--output json]\n"
      "list [--output json]\n"
      "revoke ID",
      "API keys: shown once, kept as hashes", cmd_keys},

@@ -106,7 +106,7 @@ static void print_forms(FILE *out, const struct cmd *cmd)
 {
 	for (const char *form = cmd->usage; form;) {
 		const char *end = strchr(form, '\n');
-		(void)fprintf(out, "    sandsweep %s %.*s\n", cmd->name,
+		(void)fprintf(out, "    sandsweep %s%s%.*s\n", cmd->name, *form ? " " : "",
 		              end ? (int)(end - form) : (int)strlen(form), form);
 		form = end ? end + 1 : NULL;
 	}
