@@ -29,7 +29,7 @@ WITH results AS (
     SELECT w.id FROM (SELECT DISTINCT function_id, revision_id FROM recorded
                       WHERE state = 'gone' AND kind <> 'snapshot') g
     JOIN sandsweep.owned_resources w ON w.function_id = g.function_id AND w.revision_id = g.revision_id
-    WHERE w.state = 'doomed' AND w.kind <> 'sandbox' AND w.due_at > now()
+    WHERE w.state = 'doomed' AND w.kind > 'sandbox' AND w.due_at > now()
       AND (w.error_class IS NULL OR w.error_class = 'conflict')
     FOR NO KEY UPDATE OF w SKIP LOCKED
 ), woken AS (

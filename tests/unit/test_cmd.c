@@ -12,6 +12,8 @@
 
 #include <cmocka.h>
 
+#include "base/log.h"
+
 enum { WORDS_MAX = 8 };
 
 /* argv as main() gets it: writable, NULL behind. */
@@ -210,7 +212,7 @@ static const struct config_row plain_rows[] = {
     {"count", CONFIG_I64, offsetof(struct plain, count), 1, 100, "7", false, "A number."}};
 static const struct config_section plain_section = {"plain", "Values.", plain_rows,
                                                     N_OF(plain_rows), false};
-static const struct config_section *const sections[] = {&plain_section};
+static const struct config_section *const sections[] = {&plain_section, &log_section};
 
 /* Writes what it was given: "count name words...". */
 static int run_echo(const struct cmd_ctx *ctx, int argc, char **argv)
@@ -220,7 +222,7 @@ static int run_echo(const struct cmd_ctx *ctx, int argc, char **argv)
 	if (config_read(ctx->config, &plain_section, &plain, &err) < 0)
 		return cmd_fail(ctx, &err);
 	assert_ptr_equal(ctx->sections, sections);
-	assert_int_equal(ctx->section_count, 1);
+	assert_int_equal(ctx->section_count, N_OF(sections));
 	(void)printf("%lld %s", (long long)plain.count, ctx->name);
 	for (int i = 0; i < argc; i++)
 		(void)printf(" %s", argv[i]);
@@ -244,10 +246,20 @@ static int run_chat(const struct cmd_ctx *ctx, int argc, char **argv)
 	return rc;
 }
 
+static int run_log(const struct cmd_ctx *ctx, int argc, char **argv)
+{
+	(void)ctx;
+	(void)argc;
+	(void)argv;
+	log_event(LOG_L_INFO, "test.event", NULL);
+	return CMD_OK;
+}
+
 static const struct cmd cmds[] = {
     {"echo", "[WORD]...\n--again", "say what was said", run_echo},
     {"away", "", "fail", run_unavailable},
     {"chat", "", "say it at once", run_chat},
+    {"log", "", "log it", run_log},
     {"config", "example|mdoc|show", "the settings", cmd_config},
 };
 static const struct cmd_table table = {cmds, N_OF(cmds), sections, N_OF(sections)};
@@ -281,6 +293,12 @@ static const struct main_case {
 	 "sandsweep echo: plain.count is \"0\""},
 	{"a setting that is none", {"sandsweep", "-o", "count", "echo"}, NULL, 64, NULL,
 	 "sandsweep echo: -o takes section.key=value"},
+	{"the default log level", {"sandsweep", "log"}, NULL, 0, NULL, "test.event"},
+	{"a lower log level", {"sandsweep", "-o", "log.level=debug", "log"}, NULL, 0, NULL, "test.event"},
+	{"a higher log level", {"sandsweep", "-o", "log.level=warn", "log"}, NULL, 0, NULL, NULL},
+	{"the default again", {"sandsweep", "log"}, NULL, 0, NULL, "test.event"},
+	{"a log level that is none", {"sandsweep", "-o", "log.level=loud", "echo"}, NULL, 78, NULL,
+	 "sandsweep echo: log.level is \"loud\"; it must be error, warn, info or debug\n"},
 	{"no command", {"sandsweep"}, NULL, 64, NULL, "usage: sandsweep "},
 	{"unknown command", {"sandsweep", "shout"}, NULL, 64, NULL, "usage: sandsweep "},
 	{"beginning of a command", {"sandsweep", "ech"}, NULL, 64, NULL, "usage: sandsweep "},
@@ -289,7 +307,7 @@ static const struct main_case {
 	{"option without a command", {"sandsweep", "-o", "plain.count=9"}, NULL, 64, NULL,
 	 "usage: sandsweep "},
 	{"help", {"sandsweep", "help"}, NULL, 0,
-	 "\n  echo      say what was said\n  away      fail\n  chat      say it at once\n", NULL},
+	 "\n  echo      say what was said\n  away      fail\n  chat      say it at once\n  log       log it\n", NULL},
 	{"help as an option", {"sandsweep", "--help"}, NULL, 0, "usage: sandsweep ", NULL},
 	{"help for one", {"sandsweep", "help", "echo"}, NULL, 0,
 	 "\n\n  echo      say what was said\n    sandsweep echo [WORD]...\n"

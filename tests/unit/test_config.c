@@ -406,6 +406,7 @@ static void test_values_are_bounded(void **state)
 		const char *overrides[] = {text};
 		struct config *config = load(NULL, overrides, 1, &err);
 		assert_int_equal(config != NULL, len == VALUE_MAX);
+		assert_int_equal(err.kind, config ? ERR_NONE : ERR_REJECT);
 		assert_string_equal(err.text, config ? "" : "plain.text is longer than 4096 bytes");
 		config_free(config);
 		free(text);
@@ -448,6 +449,7 @@ static void test_settings_are_counted(void **state)
 		(void)fclose(out);
 		struct config *config = load(text, NULL, 0, &err);
 		assert_int_equal(config != NULL, count == ENTRIES_MAX);
+		assert_int_equal(err.kind, config ? ERR_NONE : ERR_REJECT);
 		assert_string_equal(err.text, config ? "" : "t.conf:1026: more than 1024 settings");
 		config_free(config);
 		free(text);
@@ -565,6 +567,7 @@ static void test_secret_files_are_bounded(void **state)
 		struct config *config = load("[keys]\ntoken_file = ./long\n", NULL, 0, &err);
 		assert_non_null(config);
 		assert_int_equal(config_read(config, &keys_section, &keys, &err), cases[i].fits ? 0 : -1);
+		assert_int_equal(err.kind, cases[i].fits ? ERR_NONE : ERR_REJECT);
 		assert_string_equal(err.text, cases[i].fits ? "" : "keys.token is longer than 4096 bytes");
 		if (cases[i].fits)
 			assert_int_equal(strlen(keys.token), cases[i].len);
@@ -731,6 +734,29 @@ static void test_free_of_nothing(void **state)
 	config_free(NULL);
 }
 
+/* Whatever was read, well or badly, is closed again. */
+static void test_nothing_stays_open(void **state)
+{
+	(void)state;
+	static const char *const texts[] = {"[plain]\ncount = 9\n", "words\n",
+	                                    "[keys]\ntoken_file = ./local\n",
+	                                    "[keys]\ntoken_file = ./creds\n"};
+	int before = dup(STDERR_FILENO);
+	(void)close(before);
+	for (size_t i = 0; i < N_OF(texts); i++) {
+		struct keys keys;
+		struct err err = {0};
+		struct config *config = load(texts[i], NULL, 0, &err);
+		int rc = config ? config_read(config, &keys_section, &keys, &err) : -1;
+		assert_int_equal(rc, i == 2 ? 0 : -1);
+		config_free(config);
+	}
+	assert_null(config_load("creds", sections, SECTIONS, NULL, 0, &(struct err){0}));
+	int after = dup(STDERR_FILENO);
+	(void)close(after);
+	assert_int_equal(after, before);
+}
+
 /* ---- the documents ---- */
 
 static char *document(void (*write)(FILE *out, const struct config_section *const *, size_t))
@@ -824,6 +850,32 @@ static void test_the_example_says_it_all(void **state)
 	for (size_t i = 0; i < N_OF(example_parts); i++)
 		if (!strstr(text, example_parts[i]))
 			fail_msg("not in the example: %s", example_parts[i]);
+	free(text);
+}
+
+/* Comments fill a line of 96 columns, and no more. */
+static void test_comments_are_broken(void **state)
+{
+	(void)state;
+	char help[2 + 2 * 100 + 1] = "bb";
+	for (int i = 0; i < 100; i++)
+		memcpy(help + 2 + 2 * i, " a", 3);
+	const struct config_section section = {"x", help, NULL, 0, false};
+	const struct config_section *const only[] = {&section};
+	char *text = NULL;
+	size_t size;
+	FILE *out = open_memstream(&text, &size);
+	assert_non_null(out);
+	config_write_example(out, only, 1);
+	(void)fclose(out);
+	assert_int_equal(strcspn(text, "\n"), 96);
+	assert_memory_equal(text, "# bb a a a", 10);
+	assert_memory_equal(text + 96, "\n# a a a", 8);
+	assert_non_null(strstr(text, " a\n[x]\n"));
+	int letters = 0;
+	for (const char *p = text; *p; p++)
+		letters += *p == 'a';
+	assert_int_equal(letters, 100);
 	free(text);
 }
 
@@ -923,8 +975,10 @@ int main(void)
 	    cmocka_unit_test(test_dump),
 	    cmocka_unit_test(test_dump_of_a_secret_from_its_file),
 	    cmocka_unit_test(test_free_of_nothing),
+	    cmocka_unit_test(test_nothing_stays_open),
 	    cmocka_unit_test(test_the_example_can_be_used),
 	    cmocka_unit_test(test_the_example_says_it_all),
+	    cmocka_unit_test(test_comments_are_broken),
 	    cmocka_unit_test(test_mdoc),
 	    cmocka_unit_test(test_without_memory),
 	};

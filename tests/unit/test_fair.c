@@ -15,13 +15,13 @@
 
 enum { NO_LIMIT = 1000000 };
 
-/* Of team 'A' the id ends in 1; teams 26 apart share everything but their first byte, and with it
- * their bucket. */
+/* Teams 26 apart share everything but their first byte, and with it their bucket; team 0 is in the
+ * first of all. */
 static struct uuid team_id(int team)
 {
 	struct uuid id = {{0}};
 	id.bytes[0] = (uint8_t)(1 + team / 26);
-	id.bytes[15] = (uint8_t)(1 + team % 26);
+	id.bytes[15] = (uint8_t)(team % 26);
 	return id;
 }
 
@@ -75,8 +75,7 @@ static const struct turn_case {
 
 static char letter_of(const struct target *target)
 {
-	int team = target->team_id.bytes[15] - 1;
-	return (char)((target->attempts ? 'a' : 'A') + team);
+	return (char)((target->attempts ? 'a' : 'A') + target->team_id.bytes[15]);
 }
 
 static void test_in_turn(void **state)
@@ -101,6 +100,9 @@ static void test_in_turn(void **state)
 		assert_null(fair_next(&fair, c->team_max, c->retry_max));
 		assert_int_equal(fair.ready_count, count - out);
 		fair_done(&fair);
+		assert_int_equal(fair.team_count, 0);
+		assert_int_equal(fair.ready_count, 0);
+		assert_null(fair_next(&fair, NO_LIMIT, NO_LIMIT));
 		for (int n = 0; n < count; n++)
 			free(targets[n]);
 	}

@@ -892,7 +892,7 @@ static void never(void *arg)
 	fail_msg("a timer fired before its time");
 }
 
-/* How long a round waits, while the clock of the timers stands still: a few milliseconds at most, or
+/* How long a round waits, while the clock of the timers stands still. Only a few milliseconds, or
  * the test itself would take long. */
 static const struct wait_case {
 	const char *name;
@@ -1111,7 +1111,12 @@ int main(void)
 	    LOOP_TEST(test_descriptors_then_timers_then_tasks),
 	    LOOP_TEST(test_run_until_stopped),
 	    LOOP_TEST(test_a_due_timer_needs_no_waiting),
-	    LOOP_TEST(test_free_of_nothing),
+	    LOOP_TEST(test_waiting),
+	    LOOP_TEST(test_waiting_for_a_descriptor),
+	    LOOP_TEST(test_waiting_is_interrupted),
+	    LOOP_TEST(test_free_closes_everything),
+	    LOOP_TEST(test_no_descriptors_left),
+	    LOOP_TEST(test_a_broken_loop_says_so),
 	    LOOP_TEST(test_signals),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -166,15 +166,56 @@ static void test_conninfo(void **state)
 	}
 }
 
-/* The section can be read with nothing but a DSN. */
+/* ---- the section ---- */
+
+static const struct config_section *const sections[] = {&pg_section};
+
+static const struct section_case {
+	const char *name, *override;
+	bool taken;
+} section_cases[] = {
+    {"dsn", "postgres.dsn=host=x", true},
+    {"file of the dsn", "postgres.dsn_file=x", true},
+    {"lowest pool", "postgres.pool_size=1", true},
+    {"no pool", "postgres.pool_size=0", false},
+    {"highest pool", "postgres.pool_size=64", true},
+    {"past it", "postgres.pool_size=65", false},
+    {"lowest time to connect", "postgres.connect_timeout_ms=100", true},
+    {"below it", "postgres.connect_timeout_ms=99", false},
+    {"highest time to connect", "postgres.connect_timeout_ms=60000", true},
+    {"past it", "postgres.connect_timeout_ms=60001", false},
+    {"lowest time of a statement", "postgres.query_timeout_ms=100", true},
+    {"below it", "postgres.query_timeout_ms=99", false},
+    {"highest time of a statement", "postgres.query_timeout_ms=600000", true},
+    {"past it", "postgres.query_timeout_ms=600001", false},
+    {"fewest waiting", "postgres.pending_max=1", true},
+    {"none waiting", "postgres.pending_max=0", false},
+    {"most waiting", "postgres.pending_max=65536", true},
+    {"past it", "postgres.pending_max=65537", false},
+    {"unknown key", "postgres.poolsize=1", false},
+};
+
 static void test_section(void **state)
 {
 	(void)state;
-	static const struct config_section *const sections[] = {&pg_section};
-	const char *overrides[] = {"postgres.dsn=host=x"};
+	for (size_t i = 0; i < N_OF(section_cases); i++) {
+		const struct section_case *c = &section_cases[i];
+		struct err err = {0};
+		struct config *config = config_load(NULL, sections, 1, &c->override, 1, &err);
+		if ((config != NULL) != c->taken)
+			fail_msg("%s: %s", c->override, config ? "taken" : err.text);
+		config_free(config);
+	}
+}
+
+/* Only the DSN is required, and only the DSN is secret. */
+static void test_section_with_nothing_but_a_dsn(void **state)
+{
+	(void)state;
+	const char *overrides[] = {"postgres.dsn=host=hidden"};
 	struct pg_config pg;
 	struct err err = {0};
-	struct config *config = config_load(NULL, sections, 1, overrides, 0, &err);
+	struct config *config = config_load(NULL, sections, 1, NULL, 0, &err);
 	assert_non_null(config);
 	assert_int_equal(config_read(config, &pg_section, &pg, &err), -1);
 	config_free(config);
@@ -183,9 +224,17 @@ static void test_section(void **state)
 	assert_non_null(config);
 	if (config_read(config, &pg_section, &pg, &err) < 0)
 		fail_msg("%s", err.text);
-	assert_string_equal(pg.dsn, "host=x");
+	assert_string_equal(pg.dsn, "host=hidden");
 	assert_true(pg.pool_size > 0 && pg.connect_timeout_ms > 0 && pg.query_timeout_ms > 0 &&
 	            pg.pending_max > 0);
+	char text[512] = "";
+	FILE *out = fmemopen(text, sizeof(text), "w");
+	assert_non_null(out);
+	config_dump(config, out);
+	(void)fclose(out);
+	assert_non_null(strstr(text, "postgres.dsn=(secret)\n"));
+	assert_null(strstr(text, "hidden"));
+	assert_null(strstr(strstr(text, "(secret)") + 1, "(secret)"));
 	config_free(config);
 }
 
@@ -196,6 +245,7 @@ int main(void)
 	    cmocka_unit_test(test_errors_without_a_server),
 	    cmocka_unit_test(test_conninfo),
 	    cmocka_unit_test(test_section),
+	    cmocka_unit_test(test_section_with_nothing_but_a_dsn),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
