@@ -50,7 +50,7 @@ static const struct config_row rows[] = {
     ROW(breaker_open_ms, CONFIG_I64, 10, 600000, "1000",
         "How long not to call it then; doubles while it stays away."),
     ROW(breaker_open_max_ms, CONFIG_I64, 10, 3600000, "30000", "The longest such pause."),
-    ROW(flush_ms, CONFIG_I64, 0, 10000, "20",
+    ROW(flush_ms, CONFIG_I64, 0, 10000, "50",
         "How long a result may wait for others to be written with."),
     ROW(outbox_poll_ms, CONFIG_I64, 10, 60000, "1000",
         "How often to look for events to publish when no notice tells of any."),

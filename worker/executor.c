@@ -295,10 +295,11 @@ static void on_pump(void *arg)
 
 /* ---- claiming ---- */
 
-/* Enough of one team is ready to keep the platform busy for a while. */
+/* So much is ready that the platform is busy until the next claim is through. */
 static int enough(const struct executor *ex)
 {
-	return 2 * limiter_limit(&ex->limiter);
+	int calls = 2 * limiter_limit(&ex->limiter);
+	return calls > ex->config->claim_batch ? calls : (int)ex->config->claim_batch;
 }
 
 /* There is no room for a batch, or enough is ready; but when rows of other teams may have become due, they
@@ -492,7 +493,7 @@ static void init_policies(struct executor *ex)
 	const struct limiter_policy limiter = {.min = max < IN_FLIGHT_MIN ? max : IN_FLIGHT_MIN,
 	                                       .max = max,
 	                                       .start = start < max ? start : max,
-	                                       .latency_factor = 4,
+	                                       .latency_factor = 4, .slack_us = 20000,
 	                                       .decrease = 0.7,
 	                                       .hold_us = 200000};
 	const struct breaker_policy breaker = {

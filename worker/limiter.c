@@ -31,7 +31,8 @@ static void take_latency(struct limiter *limiter, int64_t latency_us, int64_t no
 static bool congested(const struct limiter *limiter)
 {
 	return limiter->best_us > 0 &&
-	       limiter->mean_us > limiter->best_us * limiter->policy.latency_factor;
+	       limiter->mean_us > limiter->best_us * limiter->policy.latency_factor &&
+	       limiter->mean_us > limiter->best_us + (double)limiter->policy.slack_us;
 }
 
 /* Answers to calls that were already out say the same thing over again, so one decrease holds for

@@ -294,7 +294,8 @@ static const struct main_case {
 	{"a setting that is none", {"sandsweep", "-o", "count", "echo"}, NULL, 64, NULL,
 	 "sandsweep echo: -o takes section.key=value"},
 	{"the default log level", {"sandsweep", "log"}, NULL, 0, NULL, "test.event"},
-	{"a lower log level", {"sandsweep", "-o", "log.level=debug", "log"}, NULL, 0, NULL, "test.event"},
+	{"a lower log level", {"sandsweep", "-o", "log.level=debug", "log"}, NULL, 0, NULL,
+	 "test.event"},
 	{"a higher log level", {"sandsweep", "-o", "log.level=warn", "log"}, NULL, 0, NULL, NULL},
 	{"the default again", {"sandsweep", "log"}, NULL, 0, NULL, "test.event"},
 	{"a log level that is none", {"sandsweep", "-o", "log.level=loud", "echo"}, NULL, 78, NULL,
@@ -307,7 +308,8 @@ static const struct main_case {
 	{"option without a command", {"sandsweep", "-o", "plain.count=9"}, NULL, 64, NULL,
 	 "usage: sandsweep "},
 	{"help", {"sandsweep", "help"}, NULL, 0,
-	 "\n  echo      say what was said\n  away      fail\n  chat      say it at once\n  log       log it\n", NULL},
+	 "\n  echo      say what was said\n  away      fail\n  chat      say it at once\n"
+	 "  log       log it\n", NULL},
 	{"help as an option", {"sandsweep", "--help"}, NULL, 0, "usage: sandsweep ", NULL},
 	{"help for one", {"sandsweep", "help", "echo"}, NULL, 0,
 	 "\n\n  echo      say what was said\n    sandsweep echo [WORD]...\n"

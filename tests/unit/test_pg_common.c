@@ -139,31 +139,38 @@ static const struct conninfo_case {
      "-c lock_timeout=9223372036854775807 ", "60"},
 };
 
+static void check_conninfo(const struct conninfo_case *c, bool prepares)
+{
+	const struct pg_config config = {.dsn = "host=x dbname=y",
+	                                 .query_timeout_ms = c->query_ms,
+	                                 .connect_timeout_ms = c->connect_ms};
+	char scratch[PG_SCRATCH_SIZE];
+	const char *keys[PG_CONNINFO_MAX] = {0}, *values[PG_CONNINFO_MAX] = {0};
+	memset(scratch, 'x', sizeof(scratch));
+	pg_conninfo(&config, prepares, scratch, keys, values);
+	assert_null(keys[PG_CONNINFO_MAX - 1]); /* the list has its end */
+	/* The DSN comes first: ours win over what it says. */
+	assert_string_equal(keys[0], "dbname");
+	assert_ptr_equal(values[0], config.dsn);
+	assert_string_equal(find(keys, values, "application_name"), "sandsweep");
+	assert_string_equal(find(keys, values, "client_encoding"), "UTF8");
+	assert_string_equal(find(keys, values, "connect_timeout"), c->want_connect);
+	const char *options = find(keys, values, "options");
+	const char *plans = strstr(options, " -c plan_cache_mode=force_generic_plan");
+	if (!strstr(options, c->want_statement) || !strstr(options, c->want_lock) ||
+	    !strstr(options, "-c idle_in_transaction_session_timeout=60000 ") ||
+	    !strstr(options, "-c jit=off ") || (plans != NULL) != prepares)
+		fail_msg("%s: %s", c->name, options);
+	/* The last of them is whole: nothing was cut off. */
+	if (prepares)
+		assert_string_equal(plans, " -c plan_cache_mode=force_generic_plan");
+}
+
 static void test_conninfo(void **state)
 {
 	(void)state;
-	for (size_t i = 0; i < N_OF(conninfo_cases); i++) {
-		const struct conninfo_case *c = &conninfo_cases[i];
-		const struct pg_config config = {.dsn = "host=x dbname=y",
-		                                 .query_timeout_ms = c->query_ms,
-		                                 .connect_timeout_ms = c->connect_ms};
-		char scratch[PG_SCRATCH_SIZE];
-		const char *keys[PG_CONNINFO_MAX] = {0}, *values[PG_CONNINFO_MAX] = {0};
-		memset(scratch, 'x', sizeof(scratch));
-		pg_conninfo(&config, true, scratch, keys, values);
-		assert_null(keys[PG_CONNINFO_MAX - 1]); /* the list has its end */
-		assert_string_equal(keys[0],
-		                    "dbname"); /* expanded first, so that ours wins over the DSN's */
-		assert_ptr_equal(values[0], config.dsn);
-		assert_string_equal(find(keys, values, "application_name"), "sandsweep");
-		assert_string_equal(find(keys, values, "client_encoding"), "UTF8");
-		assert_string_equal(find(keys, values, "connect_timeout"), c->want_connect);
-		const char *options = find(keys, values, "options");
-		if (!strstr(options, c->want_statement) || !strstr(options, c->want_lock) ||
-		    !strstr(options, "-c idle_in_transaction_session_timeout=60000"))
-			fail_msg("%s: %s", c->name, options);
-		assert_in_range(strlen(options), 1, PG_SCRATCH_SIZE - 64); /* and nothing was cut off */
-	}
+	for (size_t i = 0; i < 2 * N_OF(conninfo_cases); i++)
+		check_conninfo(&conninfo_cases[i / 2], i % 2);
 }
 
 /* ---- the section ---- */
