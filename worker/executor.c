@@ -493,7 +493,8 @@ static void init_policies(struct executor *ex)
 	const struct limiter_policy limiter = {.min = max < IN_FLIGHT_MIN ? max : IN_FLIGHT_MIN,
 	                                       .max = max,
 	                                       .start = start < max ? start : max,
-	                                       .latency_factor = 4, .slack_us = 20000,
+	                                       .latency_factor = 4,
+	                                       .slack_us = 20000,
 	                                       .decrease = 0.7,
 	                                       .hold_us = 200000};
 	const struct breaker_policy breaker = {

@@ -10,7 +10,7 @@
 struct limiter_policy {
 	double min, max, start; /* 1 <= min <= start <= max */
 	double latency_factor;  /* > 1: mean latency past best * factor is congestion */
-	int64_t slack_us;        /* unless it is within this of the best: scheduling, no congestion */
+	int64_t slack_us;       /* unless it is within this of the best: scheduling, no congestion */
 	double decrease;        /* in (0, 1): what is left of the limit after a decrease */
 	int64_t hold_us;        /* at most one decrease in this time */
 };

@@ -508,6 +508,10 @@ static const struct secret_case {
 	{"a name by -o beats the environment", NULL, {"SANDSWEEP_KEYS_TOKEN", "abc"},
 	 {"keys.token_file=./local"}, NULL, "from the current directory"},
 	{"the last -o wins", NULL, {0}, {"keys.token_file=./local", "keys.token=abc"}, NULL, "abc"},
+	{"the last of three wins", "[keys]\ntoken = x\n", {0},
+	 {"keys.token_file=./local", "keys.token=abc"}, NULL, "abc"},
+	{"the last of three wins, the other way", "[keys]\ntoken_file = ./nowhere\n", {0},
+	 {"keys.token=abc", "keys.token_file=./local"}, NULL, "from the current directory"},
 	{"the last -o wins, the other way", NULL, {0}, {"keys.token=abc", "keys.token_file=./local"},
 	 NULL, "from the current directory"},
 };
@@ -709,6 +713,10 @@ static void test_dump(void **state)
 			fail_msg("%s is not in the dump:%s", dump_lines[i], text);
 	}
 	assert_null(strstr(text, "hidden"));
+	int lines = -1; /* but for the empty one in front */
+	for (const char *p = text; *p; p++)
+		lines += *p == '\n';
+	assert_int_equal(lines, N_OF(dump_lines) + 1); /* and the secret that is not set */
 	free(text);
 	config_free(config);
 }
@@ -831,7 +839,7 @@ static void test_the_example_can_be_used(void **state)
 }
 
 static const char *const example_parts[] = {
-    "# Values of every type.\n[plain]\n",
+    "# Values of every type.\n[plain]\n\n# A text.\n",
     "# A text.\n# (text)\n#text = hello\n",
     "# (1 to 100)\n#count = 7\n",
     "# (-9223372036854775808 to 9223372036854775807)\n#wide = -1\n",
@@ -853,35 +861,44 @@ static void test_the_example_says_it_all(void **state)
 	free(text);
 }
 
-/* Comments fill a line of 96 columns, and no more. */
+/* Of a hundred words of one letter behind a first one, as many as fill a line of 96 columns. */
+static const struct comment_case {
+	const char *first;
+	size_t columns; /* of the first line */
+} comment_cases[] = {{"b", 95}, {"bb", 96}, {"bbb", 95}};
+
 static void test_comments_are_broken(void **state)
 {
 	(void)state;
-	char help[2 + 2 * 100 + 1] = "bb";
-	for (int i = 0; i < 100; i++)
-		memcpy(help + 2 + 2 * i, " a", 3);
-	const struct config_section section = {"x", help, NULL, 0, false};
-	const struct config_section *const only[] = {&section};
-	char *text = NULL;
-	size_t size;
-	FILE *out = open_memstream(&text, &size);
-	assert_non_null(out);
-	config_write_example(out, only, 1);
-	(void)fclose(out);
-	assert_int_equal(strcspn(text, "\n"), 96);
-	assert_memory_equal(text, "# bb a a a", 10);
-	assert_memory_equal(text + 96, "\n# a a a", 8);
-	assert_non_null(strstr(text, " a\n[x]\n"));
-	int letters = 0;
-	for (const char *p = text; *p; p++)
-		letters += *p == 'a';
-	assert_int_equal(letters, 100);
-	free(text);
+	for (size_t i = 0; i < N_OF(comment_cases); i++) {
+		const struct comment_case *c = &comment_cases[i];
+		char help[256], *text = NULL;
+		size_t size;
+		(void)snprintf(help, sizeof(help), "%s", c->first);
+		for (int n = 0; n < 100; n++)
+			(void)strcat(help, " a");
+		const struct config_section section = {"x", help, NULL, 0, false};
+		const struct config_section *const only[] = {&section};
+		FILE *out = open_memstream(&text, &size);
+		assert_non_null(out);
+		config_write_example(out, only, 1);
+		(void)fclose(out);
+		assert_int_equal(strcspn(text, "\n"), c->columns);
+		assert_memory_equal(text, "# b", 3);
+		assert_memory_equal(text + c->columns, "\n# a a a", 8);
+		assert_non_null(strstr(text, " a\n[x]\n"));
+		int letters = 0;
+		for (const char *p = text; *p; p++)
+			letters += *p == 'a';
+		assert_int_equal(letters, 100);
+		free(text);
+	}
 }
 
 static const char *const mdoc_parts[] = {
     ".Ss [plain]\nValues of every type.\n.Bl -tag -width Ds\n",
     ".It Va text\nA text.\n(text; default \"hello\")\n",
+    ".It Va count\nA number.\nIts help is long enough ",
     "\n(1 to 100; default \"7\")\n",
     ".It Va on\nA switch.\n(true or false; default \"no\")\n.El\n.Ss [need]\n",
     ".It Va must\nA text, required.\n(text; required)\n",

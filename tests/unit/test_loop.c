@@ -929,7 +929,7 @@ static void test_waiting(void **state)
 		int64_t began_us = real_us();
 		assert_int_equal(loop_once(rig->loop, c->max_wait_us, &err), 0);
 		int64_t took_us = real_us() - began_us;
-		if (took_us < c->at_least_us || took_us > 10000000)
+		if (took_us < c->at_least_us || took_us > 1000000)
 			fail_msg("%s: %lld us", c->name, (long long)took_us);
 		loop_timer_stop(rig->loop, &timer);
 	}
@@ -980,28 +980,34 @@ static void test_waiting_is_interrupted(void **state)
 
 /* ---- the kernel says no ---- */
 
-/* The descriptor that would be opened next. */
-static int next_fd(void)
+/* The descriptors that would be opened next. */
+struct next {
+	int first, second;
+};
+
+static struct next next_fds(void)
 {
-	int fd = dup(STDERR_FILENO);
-	assert_true(fd >= 0);
-	(void)close(fd);
-	return fd;
+	struct next next = {dup(STDERR_FILENO), dup(STDERR_FILENO)};
+	assert_true(next.first >= 0 && next.second >= 0);
+	(void)close(next.first);
+	(void)close(next.second);
+	return next;
 }
 
 static void test_free_closes_everything(void **state)
 {
 	struct rig *rig = *state;
-	int before = next_fd();
+	struct next before = next_fds();
 	struct err err = {0};
 	sigset_t mask;
 	assert_int_equal(sigprocmask(SIG_BLOCK, NULL, &mask), 0);
 	struct loop *loop = loop_new(&rig->clock, &err);
 	assert_non_null(loop);
 	assert_int_equal(loop_signals(loop, NULL, NULL, &err), 0);
-	assert_int_not_equal(next_fd(), before);
+	assert_true(next_fds().first > before.second);
 	loop_free(loop);
-	assert_int_equal(next_fd(), before);
+	assert_int_equal(next_fds().first, before.first);
+	assert_int_equal(next_fds().second, before.second);
 	assert_int_equal(sigprocmask(SIG_SETMASK, &mask, NULL), 0);
 	loop_free(NULL);
 }
@@ -1032,7 +1038,7 @@ static void test_a_broken_loop_says_so(void **state)
 {
 	struct rig *rig = *state;
 	struct err err = {0};
-	int fd = next_fd();
+	int fd = next_fds().first;
 	struct loop *loop = loop_new(&rig->clock, &err);
 	assert_non_null(loop);
 	(void)close(fd); /* its own, from under it */
