@@ -1,4 +1,5 @@
-/* libFuzzer target for config_load and what reads a loaded configuration. The input is the file.
+/* libFuzzer target for config_load and what reads a loaded configuration. The input's first byte says
+ * how the file begins, so that chance need not find out what a file looks like; the rest follows.
  * Secrets are only loaded, not read: a file that the input names could be anything. */
 #include <assert.h>
 #include <stddef.h>
@@ -43,18 +44,29 @@ static const struct config_section open_section = {"o", "Takes other keys as wel
                                                    N_OF(open_rows), true};
 static const struct config_section *const sections[] = {&plain_section, &open_section};
 
+static const char *const beginnings[] = {"", "[p]\nm = x\n", "[o]\ns = x\n[p]\nm = x\nt = y\n"};
+
+static void write_all(int fd, const void *data, size_t size)
+{
+	for (const char *at = data; size > 0;) {
+		ssize_t n = write(fd, at, size);
+		if (n <= 0)
+			abort();
+		at += n;
+		size -= (size_t)n;
+	}
+}
+
 /* A file in memory, by a name that can be opened. */
 static int write_input(const uint8_t *data, size_t size, char name[32])
 {
+	const char *beginning = beginnings[size > 0 ? data[0] % N_OF(beginnings) : 0];
 	int fd = memfd_create("input", MFD_CLOEXEC);
 	if (fd < 0)
 		abort();
-	for (size_t at = 0; at < size;) {
-		ssize_t n = write(fd, data + at, size - at);
-		if (n <= 0)
-			abort();
-		at += (size_t)n;
-	}
+	write_all(fd, beginning, strlen(beginning));
+	if (size > 0)
+		write_all(fd, data + 1, size - 1);
 	(void)snprintf(name, 32, "/proc/self/fd/%d", fd);
 	return fd;
 }

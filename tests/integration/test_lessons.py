@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 import uuid
 
 import pytest
@@ -221,16 +220,15 @@ def test_w20_one_teams_thousand_failures_delay_nobody(house: House, sim: Sim, ap
 
 
 def test_w20_hanging_calls_of_one_team_leave_room_for_others(house: House, sim: Sim, api: Api) -> None:
+    """One team's calls hang until their deadline; another team's sandbox is gone before any of them has met it."""
     sick, well = str(uuid.uuid4()), house.function(sim=sim)
     hanging = [house.function(team=sick, volumes=0, sim=sim) for _ in range(12)]
     sim.fault("hang", team=sick)
-    house.worker({"worker.in_flight_max": "8", "worker.in_flight_start": "8", "platform.timeout_ms": "5000", "worker.lease_ms": "20000"})
+    house.worker({"worker.in_flight_max": "8", "worker.in_flight_start": "8", "platform.timeout_ms": "50000", "worker.lease_ms": "120000"})
     delete(api, *hanging)
-    wait_until(lambda: sim.in_flight_max() >= 4, "calls to hang")
+    wait_until(lambda: sum(e["status"] in ("pending", "hang") for e in sim.journal(team=sick)) >= 4, "calls to hang")
     assert api.request("POST", f"/api/v1/functions/{well.id}/runtime/recycle", api.key(well.team))[0] == 200
-    begun = time.monotonic()
     house.wait_states([well.active.sandbox], "gone")
-    first = next(e for e in sim.journal(id=well.active.sandbox))
-    timeouts = [e for e in sim.journal(team=sick)]
-    assert time.monotonic() - begun < 30
-    assert first["seq"] <= timeouts[0]["seq"] + 12, "the well team waited for hanging calls to time out"
+    rows = [house.row(f.active.sandbox) for f in hanging]
+    assert {r["attempts"] for r in rows} == {0}, "the well team waited for hanging calls to time out"
+    assert {r["state"] for r in rows} <= {"doomed", "deleting"}
