@@ -1,6 +1,6 @@
-/* libFuzzer target for config_load and what reads a loaded configuration. The input's first byte says
- * how the file begins, so that chance need not find out what a file looks like; the rest follows.
- * Secrets are only loaded, not read: a file that the input names could be anything. */
+/* libFuzzer target for config_load and what reads a loaded configuration. The input's first byte
+ * says how the file begins, so that chance need not find out what a file looks like; the rest
+ * follows. Secrets are only loaded, not read: a file that the input names could be anything. */
 #include <assert.h>
 #include <stddef.h>
 #include <stdint.h>
