@@ -144,7 +144,9 @@ static int set(struct config *config, const char *section_name, const char *key,
 	if (row && !file && convert(section, row, value, NULL, err) < 0)
 		return -1;
 	/* An open section passes its keys on unread: some of them hold passwords. */
-	bool secret = row ? row->secret && !file : strstr(key, "password") || strstr(key, "secret");
+	bool secret = row ? row->secret && !file
+	                  : strstr(key, "password") || strstr(key, "secret") || strstr(key, ".pem") ||
+	                        strstr(key, "jaas");
 	return store(config, section_name, key, value, secret, err);
 }
 
@@ -213,6 +215,8 @@ static int load_file(struct config *config, const char *path, struct err *err)
 		(void)err_set(&source.first, ERR_REJECT, "config", "cannot read %s: %s", path,
 		              strerror(errno));
 	(void)fclose(source.file);
+	if (bad_line < 0)
+		(void)err_set(&source.first, ERR_RETRY, "ENOMEM", "out of memory");
 	if (bad_line > 0) /* inih tells of it at the end, whatever else was wrong further down */
 		complain(&source, bad_line, "this line is neither [section] nor key = value");
 	if (source.first.kind == ERR_NONE)

@@ -31,6 +31,7 @@ enum err_kind pg_sqlstate_kind(const char *sqlstate)
 	    {"40", ERR_RETRY},    /* serialization failure, deadlock */
 	    {"53", ERR_RETRY},    /* out of disk, memory, connections */
 	    {"55", ERR_RETRY},    /* object in use, lock not available */
+	    {"54", ERR_REJECT},   /* a limit of the server: a value too long for an index */
 	    {"57", ERR_RETRY},    /* cancelled, shutting down, starting up */
 	    {"58", ERR_RETRY},    /* I/O */
 	    {"25006", ERR_RETRY}, /* read only: a standby before its promotion */
@@ -83,7 +84,7 @@ void pg_conninfo(const struct pg_config *config, bool prepares, char scratch[PG_
 	               "-c statement_timeout=%lld -c lock_timeout=%lld "
 	               "-c idle_in_transaction_session_timeout=60000 -c tcp_keepalives_idle=60 "
 	               "-c tcp_keepalives_interval=15 -c tcp_keepalives_count=4 "
-	               "-c enable_seqscan=off -c jit=off %s",
+	               "-c enable_seqscan=off -c random_page_cost=0.01 -c jit=off %s",
 	               (long long)config->query_timeout_ms, (long long)config->query_timeout_ms,
 	               prepares ? "-c plan_cache_mode=force_generic_plan" : "");
 	(void)snprintf(timeout, TIMEOUT_SIZE, "%lld",

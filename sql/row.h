@@ -11,7 +11,7 @@
 enum row_type {
 	ROW_I64,  /* int64_t from int2, int4, int8; NULL: 0 */
 	ROW_BOOL, /* bool; NULL: false */
-	ROW_TEXT, /* const char *, borrowed from the result, from text, varchar, name, enums, json; NULL: NULL */
+	ROW_TEXT, /* const char *, borrowed from the result, from text and varchar; NULL: NULL */
 	ROW_JSON, /* const char *, borrowed, from jsonb; NULL: NULL */
 	ROW_UUID, /* struct uuid; NULL: nil */
 	ROW_TIME, /* int64_t, wall clock in microseconds since 1970, from timestamptz; NULL: 0 */

@@ -31,13 +31,13 @@ WITH RECURSIVE teams (team_id, n) AS (
     FOR SHARE SKIP LOCKED
 ), judged AS MATERIALIZED (
     SELECT d.id,
-           EXISTS (SELECT FROM guarded g WHERE g.id = d.revision_id)
+           d.revision_id IN (SELECT g.id FROM guarded g)
                OR NOT EXISTS (SELECT FROM shared_gateway.functions_revisions r WHERE r.id = d.revision_id)
                AS settled,
            CASE d.kind
            WHEN 'sandbox' THEN CASE
-               WHEN EXISTS (SELECT FROM guarded g
-                            WHERE g.id = d.revision_id AND g.runtime_sandbox_id = d.resource_id)
+               WHEN (d.revision_id, d.resource_id) IN (
+                       SELECT g.id, g.runtime_sandbox_id FROM guarded g WHERE g.runtime_sandbox_id IS NOT NULL)
                    OR EXISTS (SELECT FROM shared_gateway.functions_revisions r
                               WHERE r.runtime_sandbox_id = d.resource_id) THEN 'mapped'
                WHEN EXISTS (SELECT FROM shared_gateway.functions_revisions r
@@ -62,7 +62,7 @@ WITH RECURSIVE teams (team_id, n) AS (
                    THEN 'referenced' END
            END AS refusal,
            d.kind <> 'sandbox' AND (
-               EXISTS (SELECT FROM guarded g WHERE g.id = d.revision_id AND g.runtime_sandbox_id <> '')
+               d.revision_id IN (SELECT g.id FROM guarded g WHERE g.runtime_sandbox_id <> '')
                OR EXISTS (SELECT FROM sandsweep.owned_resources b
                           WHERE b.function_id = d.function_id AND b.revision_id = d.revision_id
                             AND b.kind < d.kind AND b.state <> 'gone')) AS waits
@@ -93,7 +93,8 @@ WITH RECURSIVE teams (team_id, n) AS (
             'by', $1::text) ELSE o.evidence END
     FROM judged j
     WHERE o.id = j.id AND j.settled
-    RETURNING o.*
+    RETURNING o.id, o.lease, o.kind, o.resource_id, o.parent_id, o.team_id, o.function_id, o.revision_id, o.state,
+              o.attempts, o.accepted_at, o.traceparent, o.error_class, o.last_error
 ), told AS (
     INSERT INTO sandsweep.outbox (team_id, function_id, channel, type, traceparent, data)
     SELECT m.team_id, m.function_id, 'results', 'io.sandsweep.resource.refused', m.traceparent,

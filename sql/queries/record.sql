@@ -2,6 +2,8 @@
 -- $1 ids, $2 leases, $3 outcomes (gone, fail, later), $4 ms until the next try, $5 HTTP statuses,
 -- $6 error classes, $7 error texts, $8 whether the platform took the DELETE; arrays of one length;
 -- $9 attempts after which a failed row is dead
+-- (A state is compared as text where the row is found by its id: the planner must not take one of the
+-- partial indexes by state instead, which it believes to be small.)
 WITH results AS (
     SELECT r.* FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::bigint[], $5::integer[],
                            $6::text[], $7::text[], $8::boolean[])
@@ -21,7 +23,7 @@ WITH results AS (
         last_error = CASE WHEN r.outcome <> 'gone' THEN coalesce(r.error, o.last_error) END,
         lease = NULL, lease_owner = NULL
     FROM results r
-    WHERE o.id = r.id AND o.lease = r.lease AND o.state = 'deleting'
+    WHERE o.id = r.id AND o.lease = r.lease AND o.state::text = 'deleting'
     RETURNING o.id, o.team_id, o.function_id, o.revision_id, o.kind, o.resource_id, o.state, o.attempts,
               o.error_class, o.last_error, o.traceparent
 ), waiting AS (
@@ -29,7 +31,8 @@ WITH results AS (
     SELECT w.id FROM (SELECT DISTINCT function_id, revision_id FROM recorded
                       WHERE state = 'gone' AND kind <> 'snapshot') g
     JOIN sandsweep.owned_resources w ON w.function_id = g.function_id AND w.revision_id = g.revision_id
-    WHERE w.state = 'doomed' AND w.kind > 'sandbox' AND w.due_at > now()
+        AND (w.function_id, w.revision_id, w.kind) > (g.function_id, g.revision_id, 'sandbox')
+    WHERE w.state <> 'gone' AND w.state::text = 'doomed' AND w.due_at > now()
       AND (w.error_class IS NULL OR w.error_class = 'conflict')
     FOR NO KEY UPDATE OF w SKIP LOCKED
 ), woken AS (

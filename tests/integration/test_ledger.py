@@ -221,7 +221,7 @@ def filled(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[A
     with conn.cursor() as cur:
         cur.execute(FILL_TABLES)
         cur.execute("VACUUM ANALYZE")
-        cur.execute("SET plan_cache_mode = force_generic_plan; SET jit = off; SET enable_seqscan = off")
+        cur.execute("SET plan_cache_mode = force_generic_plan; SET jit = off; SET enable_seqscan = off; SET random_page_cost = 0.01")
         yield cur
     conn.close()
     stack.sql("DROP DATABASE plans")
@@ -258,6 +258,9 @@ def query_text(name: str) -> str:
 def test_statements_read_index_ranges(filled: Any, name: str) -> None:
     filled.execute(f"PREPARE {name} AS {query_text(name)}")
     values = ", ".join("NULL" if v is None else f"'{v}'" for v in PLANS[name])
+    if name in ("doom", "record"):  # found by id or function, never by walking what is in a state
+        filled.execute(f"EXPLAIN (COSTS OFF) EXECUTE {name} ({values})")
+        assert not [row[0] for row in filled.fetchall() if "owned_resources_due" in row[0] or "owned_resources_unfinished" in row[0]]
     assert whole_tables(filled, f"EXECUTE {name}" + (f" ({values})" if values else "")) == []
 
 
