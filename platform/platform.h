@@ -33,6 +33,8 @@ enum platform_op {
 	PLATFORM_VOLUME_DELETE,   /* DELETE /api/v1/sandboxvolumes/{id} ; never with force */
 	PLATFORM_VOLUME_GET,      /* GET    /api/v1/sandboxvolumes/{id} */
 	PLATFORM_SNAPSHOT_DELETE, /* DELETE /api/v1/sandboxvolumes/{parent}/snapshots/{id} */
+	PLATFORM_SANDBOX_LIST,    /* GET    /api/v1/sandboxes?limit=&offset= ; no id */
+	PLATFORM_VOLUME_LIST,     /* GET    /api/v1/sandboxvolumes ; no id, no paging */
 	PLATFORM_OP_COUNT,
 };
 
@@ -57,6 +59,9 @@ struct platform_answer {
 	    retry_after_ms; /* 0: none. Seconds or an HTTP date (RFC 9110 10.2.3), at most an hour */
 	int64_t latency_us;
 	bool reused; /* the connection was kept alive from before */
+	/* The body of a trusted 2xx, for inventory.h; borrowed during `done`. NULL otherwise. */
+	const char *body;
+	size_t body_len;
 };
 
 struct platform;
@@ -70,9 +75,10 @@ void platform_free(struct platform *platform); /* cancels everything, calling ba
 struct platform_request {
 	enum platform_op op;
 	struct uuid team_id;     /* X-Team-ID */
-	const char *id;          /* percent-encoded into the path */
+	const char *id;          /* percent-encoded into the path; NULL for a listing */
 	const char *parent_id;   /* a snapshot's volume; else NULL */
 	const char *traceparent; /* "" or a parent: the call gets a child span of it */
+	int64_t limit, offset;   /* PLATFORM_SANDBOX_LIST: rows of the page, and where it begins */
 	void (*done)(void *arg, const struct platform_answer *answer); /* exactly once, from the loop */
 	void *arg;
 };
