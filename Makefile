@@ -16,15 +16,15 @@ SQL := pg_params pg_common pg_conn pg_pool pg_sync row call ledger migrate store
        store_worker store_outbox store_targets cmd_migrate
 QUEUE := event client kafka topics producer idset relay partitions joining dead_letter consumer \
          cmd_topics
-PLATFORM := answer endpoint meter client
-RECONCILE := classes settings completeness guard pacer asker finding lister prover gauges run
+PLATFORM := answer inventory endpoint meter client
 WORKER := limiter breaker verdict fair target record executor intake outbox worker cmd_worker \
           cmd_targets
+RECONCILE := classes settings completeness guard pacer asker finding lister prover gauges run
 API := route auth ratelimit reply exchange function_json function_update handlers api cmd_api cmd_keys
 
 lib = $(foreach s,$(BASE),base/$(s)) $(foreach s,$(SQL),sql/$(s)) $(foreach s,$(QUEUE),queue/$(s)) \
       $(foreach s,$(PLATFORM),platform/$(s)) $(foreach s,$(WORKER),worker/$(s)) \
-      $(foreach s,$(API),api/$(s)) $(foreach s,$(RECONCILE),reconcile/$(s))
+      $(foreach s,$(RECONCILE),reconcile/$(s)) $(foreach s,$(API),api/$(s))
 SIM := $(basename $(wildcard tests/sim/*.c))
 UNIT := $(basename $(notdir $(wildcard tests/unit/test_*.c)))
 FUZZ := $(basename $(notdir $(wildcard tests/fuzz/fuzz_*.c)))
