@@ -15,6 +15,7 @@ struct report {
 	enum report_format format;
 	bool color;
 	int64_t count;
+	int64_t now_us; /* wall clock: what ages are counted to */
 };
 void report_init(struct report *report, FILE *out, enum report_format format, bool color);
 /* A store_finding_fn; arg is the report. Nothing is kept: a million findings cost no memory. */

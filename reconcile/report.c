@@ -1,0 +1,374 @@
+#include "report.h"
+
+#include <jansson.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/json.h"
+
+/* What a record says of one finding or of a run is put into a json_t by one function for every form of
+ * output, and by report_summary_json for the history. */
+
+enum { AGE_SIZE = 16 };
+static const char color_end[] = "\033[0m";
+
+int report_format_parse(const char *word, enum report_format *ret)
+{
+	static const char *const words[] = {
+	    [REPORT_TABLE] = "table", [REPORT_JSON] = "json", [REPORT_JSONL] = "jsonl"};
+	for (size_t i = 0; i < N_OF(words); i++)
+		if (strcmp(word, words[i]) == 0) {
+			*ret = (enum report_format)i;
+			return 0;
+		}
+	return -1;
+}
+
+void report_init(struct report *report, FILE *out, enum report_format format, bool color)
+{
+	const struct clock *clock = clock_system();
+	*report = (struct report){
+	    .out = out, .format = format, .color = color, .now_us = clock->wall_us(clock->arg)};
+}
+
+/* ---- JSON ---- */
+
+static void set_text(json_t *object, const char *key, const char *value)
+{
+	/* What is no UTF-8 cannot be said in JSON. */
+	json_t *text = value ? json_string(value) : NULL;
+	(void)json_object_set_new(object, key, text ? text : json_null());
+}
+
+static void set_uuid(json_t *object, const char *key, const struct uuid *value)
+{
+	char text[UUID_TEXT_SIZE];
+	uuid_format(value, text);
+	set_text(object, key, uuid_is_nil(value) ? NULL : text);
+}
+
+static void set_number(json_t *object, const char *key, int64_t value)
+{
+	(void)json_object_set_new(object, key, json_integer(value));
+}
+
+static void set_time(json_t *object, const char *key, int64_t wall_us)
+{
+	char text[CLOCK_RFC3339_SIZE];
+	clock_rfc3339(wall_us, text);
+	set_text(object, key, wall_us > 0 ? text : NULL);
+}
+
+/* Seconds since then; -1 unknown. The two clocks may differ: never below 0. */
+static int64_t age_s(int64_t now_us, int64_t since_us)
+{
+	if (since_us <= 0)
+		return -1;
+	return now_us > since_us ? (now_us - since_us) / 1000000 : 0;
+}
+
+static json_t *finding_json(const struct report *report, const struct store_finding *f)
+{
+	json_t *object = json_object();
+	json_t *evidence = f->evidence ? json_loads(f->evidence, 0, NULL) : NULL;
+	int64_t age = age_s(report->now_us, f->since_us);
+	if (report->format == REPORT_JSONL)
+		set_text(object, "type", "finding");
+	set_text(object, "class", f->class_name);
+	set_text(object, "kind", f->kind);
+	set_text(object, "id", f->resource_id);
+	set_text(object, "parent", f->parent_id);
+	set_uuid(object, "team", &f->team_id);
+	set_uuid(object, "function", &f->function_id);
+	set_uuid(object, "revision", &f->revision_id);
+	(void)json_object_set_new(object, "evidence", evidence ? evidence : json_object());
+	(void)json_object_set_new(object, "age_s", age < 0 ? json_null() : json_integer(age));
+	set_text(object, "action", f->action);
+	set_text(object, "verdict", f->verdict ? f->verdict : "unproved");
+	set_text(object, "result", f->result);
+	set_text(object, "why", f->why);
+	return object;
+}
+
+/* The figures of a class, once: their names and places. */
+static const struct {
+	const char *name;
+	size_t offset;
+} class_figures[] = {
+#define FIGURE(name)                                         \
+	{                                                        \
+#name, offsetof(struct reconcile_class_counts, name) \
+	}
+    FIGURE(found), FIGURE(young), FIGURE(proved), FIGURE(disproved), FIGURE(unproved),
+    FIGURE(notes), FIGURE(acted), FIGURE(stale),  FIGURE(skipped),   FIGURE(failed),
+};
+
+static int64_t figure(const struct reconcile_class_counts *counts, size_t at)
+{
+	int64_t value;
+	memcpy(&value, (const char *)counts + class_figures[at].offset, sizeof(value));
+	return value;
+}
+
+static json_t *classes_json(const struct reconcile_summary *s)
+{
+	json_t *classes = json_object();
+	for (int c = 0; c < CLASS_COUNT; c++) {
+		json_t *counts = json_object();
+		for (size_t i = 0; i < N_OF(class_figures); i++)
+			set_number(counts, class_figures[i].name, figure(&s->classes[c], i));
+		(void)json_object_set_new(classes, reconcile_class_name((enum reconcile_class)c), counts);
+	}
+	return classes;
+}
+
+static json_t *pipeline_json(const struct reconcile_summary *s)
+{
+	const struct store_pipeline *p = &s->pipeline;
+	const struct {
+		const char *name;
+		int64_t count, since_us;
+	} stages[] = {
+	    {"unpublished", p->unpublished, p->unpublished_since_us},
+	    {"undoomed", p->undoomed, p->undoomed_since_us},
+	    {"untried", p->untried, p->untried_since_us},
+	    {"dead", p->dead, p->dead_since_us},
+	};
+	if (!s->pipeline_read)
+		return json_null();
+	json_t *pipeline = json_object();
+	for (size_t i = 0; i < N_OF(stages); i++) {
+		json_t *stage = json_object();
+		set_number(stage, "count", stages[i].count);
+		set_time(stage, "since", stages[i].since_us);
+		(void)json_object_set_new(pipeline, stages[i].name, stage);
+	}
+	set_number(pipeline, "refused", p->refused);
+	return pipeline;
+}
+
+static json_t *summary_json(const struct reconcile_summary *s)
+{
+	json_t *object = json_object();
+	set_text(object, "verdict", reconcile_verdict_name(s->verdict));
+	set_number(object, "exit_code", s->verdict);
+	set_text(object, "text", *s->text ? s->text : NULL);
+	(void)json_object_set_new(object, "run_id",
+	                          s->run_id > 0 ? json_integer(s->run_id) : json_null());
+	set_text(object, "mode", s->mode);
+	(void)json_object_set_new(object, "dry", json_boolean(s->dry));
+	set_time(object, "started_at", s->t0_us);
+	(void)json_object_set_new(object, "classes", classes_json(s));
+	set_number(object, "teams", s->teams);
+	set_number(object, "listings", s->listings);
+	set_number(object, "incomplete", s->incomplete);
+	set_number(object, "rows", s->rows);
+	set_number(object, "pages", s->pages);
+	set_number(object, "gets", s->gets);
+	set_number(object, "retries", s->retries);
+	set_number(object, "duration_ms", s->duration_us / 1000);
+	(void)json_object_set_new(object, "pipeline", pipeline_json(s));
+	return object;
+}
+
+char *report_summary_json(const struct reconcile_summary *summary)
+{
+	AUTO(json_drop) json_t *object = summary_json(summary);
+	return json_text(object);
+}
+
+/* What comes before the next record. */
+static void json_lead(struct report *report)
+{
+	if (report->format == REPORT_JSON)
+		(void)fputs(report->count == 0 ? "{\"findings\":[\n" : ",\n", report->out);
+}
+
+static void json_finding(struct report *report, const struct store_finding *finding)
+{
+	AUTO(json_drop) json_t *object = finding_json(report, finding);
+	json_lead(report);
+	(void)json_dumpf(object, report->out, JSON_COMPACT);
+	if (report->format == REPORT_JSONL)
+		(void)fputc('\n', report->out);
+}
+
+static void json_summary(struct report *report, const struct reconcile_summary *summary)
+{
+	AUTO(json_drop) json_t *object = summary_json(summary);
+	if (report->format == REPORT_JSONL) {
+		set_text(object, "type", "summary");
+		(void)json_dumpf(object, report->out, JSON_COMPACT);
+		(void)fputc('\n', report->out);
+		return;
+	}
+	(void)fputs(report->count == 0 ? "{\"findings\":[],\"summary\":" : "\n],\"summary\":",
+	            report->out);
+	(void)json_dumpf(object, report->out, JSON_COMPACT);
+	(void)fputs("}\n", report->out);
+}
+
+/* ---- the table ---- */
+
+/* A text that others wrote, at least `width` columns wide, without what a terminal would obey:
+ * C0 and C1 controls. */
+static void put(const struct report *report, const char *text, int width)
+{
+	for (; text && *text; text++) {
+		unsigned char c = (unsigned char)*text, next = (unsigned char)text[1];
+		bool c1 = c == 0xc2 && next >= 0x80 && next < 0xa0;
+		text += c1;
+		(void)fputc(c < 0x20 || c == 0x7f || c1 ? '?' : c, report->out);
+		width -= (c & 0xc0) != 0x80; /* a character is as wide as its first byte */
+	}
+	(void)fprintf(report->out, "%*s", width > 0 ? width : 0, "");
+}
+
+static void format_age(int64_t seconds, char out[AGE_SIZE])
+{
+	long long s = seconds;
+	if (s < 0)
+		(void)snprintf(out, AGE_SIZE, "-");
+	else if (s < 60)
+		(void)snprintf(out, AGE_SIZE, "%llds", s);
+	else if (s < 3600)
+		(void)snprintf(out, AGE_SIZE, "%lldm%02llds", s / 60, s % 60);
+	else if (s < 86400)
+		(void)snprintf(out, AGE_SIZE, "%lldh%02lldm", s / 3600, s / 60 % 60);
+	else
+		(void)snprintf(out, AGE_SIZE, "%lldd%02lldh", s / 86400, s / 3600 % 24);
+}
+
+/* Green is done, red needs somebody, yellow is left as it is. */
+static const char *finding_color(const struct report *report, const struct store_finding *f)
+{
+	const char *word = f->result ? f->result : f->verdict ? f->verdict : "unproved";
+	static const struct {
+		const char *word, *color;
+	} colors[] = {{"done", "\033[32m"},     {"failed", "\033[31m"},  {"stale", "\033[33m"},
+	              {"unproved", "\033[33m"}, {"skipped", "\033[33m"}, {"young", "\033[2m"},
+	              {"disproved", "\033[2m"}};
+	for (size_t i = 0; report->color && i < N_OF(colors); i++)
+		if (strcmp(word, colors[i].word) == 0)
+			return colors[i].color;
+	return NULL;
+}
+
+static void table_finding(struct report *report, const struct store_finding *f)
+{
+	char age[AGE_SIZE];
+	const char *color = finding_color(report, f);
+	if (report->count == 0)
+		(void)fprintf(report->out, "%-15s %-8s %-36s %-8s %-6s %-9s %-7s %s\n", "CLASS", "KIND",
+		              "ID", "AGE", "ACTION", "VERDICT", "RESULT", "WHY");
+	format_age(age_s(report->now_us, f->since_us), age);
+	const struct {
+		const char *text;
+		int width;
+	} cells[] = {{f->class_name, 16},
+	             {f->kind, 9},
+	             {f->resource_id, 37},
+	             {age, 9},
+	             {f->action, 7},
+	             {f->verdict ? f->verdict : "unproved", 10},
+	             {f->result ? f->result : "-", 8}};
+	(void)fputs(color ? color : "", report->out);
+	for (size_t i = 0; i < N_OF(cells); i++) {
+		put(report, cells[i].text, cells[i].width - 1);
+		(void)fputc(' ', report->out);
+	}
+	put(report, f->why ? f->why : "-", 0);
+	(void)fprintf(report->out, "%s\n", color ? color_end : "");
+}
+
+static void table_classes(struct report *report, const struct reconcile_summary *s)
+{
+	static const char *const heads[] = {"FOUND", "YOUNG", "PROVED", "DISPROVED", "UNPROVED",
+	                                    "NOTES", "ACTED", "STALE",  "SKIPPED",   "FAILED"};
+	bool any = false;
+	for (int c = 0; c < CLASS_COUNT; c++) {
+		if (s->classes[c].found == 0)
+			continue;
+		if (!any) {
+			(void)fprintf(report->out, "%s%-15s", report->count > 0 ? "\n" : "", "CLASS");
+			for (size_t i = 0; i < N_OF(heads); i++)
+				(void)fprintf(report->out, " %9s", heads[i]);
+			(void)fputc('\n', report->out);
+		}
+		any = true;
+		(void)fprintf(report->out, "%-15s", reconcile_class_name((enum reconcile_class)c));
+		for (size_t i = 0; i < N_OF(class_figures); i++)
+			(void)fprintf(report->out, " %9lld", (long long)figure(&s->classes[c], i));
+		(void)fputc('\n', report->out);
+	}
+	if (any)
+		(void)fputc('\n', report->out);
+}
+
+static void table_pipeline(struct report *report, const struct reconcile_summary *s)
+{
+	const struct store_pipeline *p = &s->pipeline;
+	const struct {
+		const char *text;
+		int64_t count, since_us;
+	} stages[] = {
+	    {"accepted but not published", p->unpublished, p->unpublished_since_us},
+	    {"released but not doomed", p->undoomed, p->undoomed_since_us},
+	    {"doomed but not tried", p->untried, p->untried_since_us},
+	    {"dead", p->dead, p->dead_since_us},
+	    {"refused", p->refused, 0},
+	};
+	for (size_t i = 0; s->pipeline_read && i < N_OF(stages); i++) {
+		char age[AGE_SIZE];
+		if (stages[i].count == 0)
+			continue;
+		format_age(age_s(report->now_us, stages[i].since_us), age);
+		(void)fprintf(report->out, "pipeline: %lld %s", (long long)stages[i].count, stages[i].text);
+		(void)fprintf(report->out, stages[i].since_us > 0 ? ", the oldest for %s\n" : "\n", age);
+	}
+}
+
+static void table_summary(struct report *report, const struct reconcile_summary *s)
+{
+	static const char *const colors[] = {
+	    [VERDICT_IN_SYNC] = "\033[32m",    [VERDICT_FAILED] = "\033[31m",
+	    [VERDICT_DRIFT] = "\033[33m",      [VERDICT_REPAIRED] = "\033[32m",
+	    [VERDICT_PARTLY] = "\033[33m",     [VERDICT_GUARDED] = "\033[31m",
+	    [VERDICT_INCOMPLETE] = "\033[33m", [VERDICT_LOCKED] = "\033[33m"};
+	table_classes(report, s);
+	table_pipeline(report, s);
+	(void)fprintf(report->out,
+	              "listed: %lld teams, %lld listings (%lld incomplete), %lld rows in %lld pages\n",
+	              (long long)s->teams, (long long)s->listings, (long long)s->incomplete,
+	              (long long)s->rows, (long long)s->pages);
+	(void)fprintf(report->out, "looked: %lld single looks, %lld repeated calls, %.1f s\n",
+	              (long long)s->gets, (long long)s->retries, (double)s->duration_us / 1e6);
+	if (s->run_id > 0)
+		(void)fprintf(report->out, "run %lld%s%s%s: ", (long long)s->run_id, s->dry ? ", dry" : "",
+		              s->mode ? ", mode " : "", s->mode ? s->mode : "");
+	(void)fprintf(report->out, "%s%s%s", report->color ? colors[s->verdict] : "",
+	              reconcile_verdict_name(s->verdict), report->color ? color_end : "");
+	(void)fputs(*s->text ? ": " : "", report->out);
+	put(report, s->text, 0);
+	(void)fputc('\n', report->out);
+}
+
+/* ---- both ---- */
+
+void report_finding(void *arg, const struct store_finding *finding)
+{
+	struct report *report = arg;
+	if (report->format == REPORT_TABLE)
+		table_finding(report, finding);
+	else
+		json_finding(report, finding);
+	report->count++;
+}
+
+void report_summary(struct report *report, const struct reconcile_summary *summary)
+{
+	if (report->format == REPORT_TABLE)
+		table_summary(report, summary);
+	else
+		json_summary(report, summary);
+}
