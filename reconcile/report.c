@@ -103,12 +103,47 @@ static const struct {
     FIGURE(notes), FIGURE(acted), FIGURE(stale),  FIGURE(skipped),   FIGURE(failed),
 };
 
-static int64_t figure(const struct reconcile_class_counts *counts, size_t at)
+/* The figures of the whole run, the same way. */
+static const struct {
+	const char *name;
+	size_t offset;
+} run_figures[] = {
+#define RUN_FIGURE(name)                                \
+	{                                                   \
+#name, offsetof(struct reconcile_summary, name) \
+	}
+    RUN_FIGURE(teams), RUN_FIGURE(listings), RUN_FIGURE(incomplete), RUN_FIGURE(rows),
+    RUN_FIGURE(pages), RUN_FIGURE(gets),     RUN_FIGURE(retries),
+};
+
+static int64_t field(const void *base, size_t offset)
 {
 	int64_t value;
-	memcpy(&value, (const char *)counts + class_figures[at].offset, sizeof(value));
+	memcpy(&value, (const char *)base + offset, sizeof(value));
 	return value;
 }
+
+static void set_field(void *base, size_t offset, const json_t *value)
+{
+	int64_t number = json_integer_value(value);
+	memcpy((char *)base + offset, &number, sizeof(number));
+}
+
+/* The stages of the pipeline: their names, what to call them, and where they are. */
+static const struct {
+	const char *name, *text;
+	size_t count, since;
+} stages[] = {
+#define STAGE(name, text)                                    \
+	{                                                        \
+#name, text, offsetof(struct store_pipeline, name),  \
+		    offsetof(struct store_pipeline, name##_since_us) \
+	}
+    STAGE(unpublished, "accepted but not published"),
+    STAGE(undoomed, "released but not doomed"),
+    STAGE(untried, "doomed but not tried"),
+    STAGE(dead, "dead"),
+};
 
 static json_t *classes_json(const struct reconcile_summary *s)
 {
@@ -116,7 +151,8 @@ static json_t *classes_json(const struct reconcile_summary *s)
 	for (int c = 0; c < CLASS_COUNT; c++) {
 		json_t *counts = json_object();
 		for (size_t i = 0; i < N_OF(class_figures); i++)
-			set_number(counts, class_figures[i].name, figure(&s->classes[c], i));
+			set_number(counts, class_figures[i].name,
+			           field(&s->classes[c], class_figures[i].offset));
 		(void)json_object_set_new(classes, reconcile_class_name((enum reconcile_class)c), counts);
 	}
 	return classes;
@@ -124,26 +160,16 @@ static json_t *classes_json(const struct reconcile_summary *s)
 
 static json_t *pipeline_json(const struct reconcile_summary *s)
 {
-	const struct store_pipeline *p = &s->pipeline;
-	const struct {
-		const char *name;
-		int64_t count, since_us;
-	} stages[] = {
-	    {"unpublished", p->unpublished, p->unpublished_since_us},
-	    {"undoomed", p->undoomed, p->undoomed_since_us},
-	    {"untried", p->untried, p->untried_since_us},
-	    {"dead", p->dead, p->dead_since_us},
-	};
 	if (!s->pipeline_read)
 		return json_null();
 	json_t *pipeline = json_object();
 	for (size_t i = 0; i < N_OF(stages); i++) {
 		json_t *stage = json_object();
-		set_number(stage, "count", stages[i].count);
-		set_time(stage, "since", stages[i].since_us);
+		set_number(stage, "count", field(&s->pipeline, stages[i].count));
+		set_time(stage, "since", field(&s->pipeline, stages[i].since));
 		(void)json_object_set_new(pipeline, stages[i].name, stage);
 	}
-	set_number(pipeline, "refused", p->refused);
+	set_number(pipeline, "refused", s->pipeline.refused);
 	return pipeline;
 }
 
@@ -159,13 +185,8 @@ static json_t *summary_json(const struct reconcile_summary *s)
 	(void)json_object_set_new(object, "dry", json_boolean(s->dry));
 	set_time(object, "started_at", s->t0_us);
 	(void)json_object_set_new(object, "classes", classes_json(s));
-	set_number(object, "teams", s->teams);
-	set_number(object, "listings", s->listings);
-	set_number(object, "incomplete", s->incomplete);
-	set_number(object, "rows", s->rows);
-	set_number(object, "pages", s->pages);
-	set_number(object, "gets", s->gets);
-	set_number(object, "retries", s->retries);
+	for (size_t i = 0; i < N_OF(run_figures); i++)
+		set_number(object, run_figures[i].name, field(s, run_figures[i].offset));
 	set_number(object, "duration_ms", s->duration_us / 1000);
 	(void)json_object_set_new(object, "pipeline", pipeline_json(s));
 	return object;
@@ -175,6 +196,61 @@ char *report_summary_json(const struct reconcile_summary *summary)
 {
 	AUTO(json_drop) json_t *object = summary_json(summary);
 	return json_text(object);
+}
+
+static bool verdict_parse(const char *word, enum reconcile_verdict *ret)
+{
+	for (int v = VERDICT_IN_SYNC; word && v <= VERDICT_LOCKED; v++)
+		if (strcmp(word, reconcile_verdict_name((enum reconcile_verdict)v)) == 0) {
+			*ret = (enum reconcile_verdict)v;
+			return true;
+		}
+	return false;
+}
+
+static int64_t parse_time(const json_t *value)
+{
+	int64_t wall_us = 0;
+	const char *text = json_string_value(value);
+	return text && clock_parse_rfc3339(text, strlen(text), &wall_us) == 0 ? wall_us : 0;
+}
+
+static void parse_pipeline(const json_t *pipeline, struct reconcile_summary *ret)
+{
+	ret->pipeline_read = json_is_object(pipeline);
+	ret->pipeline.refused = json_integer_value(json_object_get(pipeline, "refused"));
+	for (size_t i = 0; i < N_OF(stages); i++) {
+		const json_t *stage = json_object_get(pipeline, stages[i].name);
+		int64_t since_us = parse_time(json_object_get(stage, "since"));
+		set_field(&ret->pipeline, stages[i].count, json_object_get(stage, "count"));
+		memcpy((char *)&ret->pipeline + stages[i].since, &since_us, sizeof(since_us));
+	}
+}
+
+bool report_summary_parse(const char *json, struct reconcile_summary *ret)
+{
+	AUTO(json_drop) json_t *object = json_loads(json, 0, NULL);
+	struct reconcile_summary s = {0};
+	const char *text = json_string_value(json_object_get(object, "text"));
+	if (!verdict_parse(json_string_value(json_object_get(object, "verdict")), &s.verdict))
+		return false;
+	(void)snprintf(s.text, sizeof(s.text), "%s", text ? text : "");
+	s.run_id = json_integer_value(json_object_get(object, "run_id"));
+	s.dry = json_is_true(json_object_get(object, "dry"));
+	s.t0_us = parse_time(json_object_get(object, "started_at"));
+	s.duration_us = json_integer_value(json_object_get(object, "duration_ms")) * 1000;
+	for (size_t i = 0; i < N_OF(run_figures); i++)
+		set_field(&s, run_figures[i].offset, json_object_get(object, run_figures[i].name));
+	for (int c = 0; c < CLASS_COUNT; c++) {
+		const json_t *counts = json_object_get(json_object_get(object, "classes"),
+		                                       reconcile_class_name((enum reconcile_class)c));
+		for (size_t i = 0; i < N_OF(class_figures); i++)
+			set_field(&s.classes[c], class_figures[i].offset,
+			          json_object_get(counts, class_figures[i].name));
+	}
+	parse_pipeline(json_object_get(object, "pipeline"), &s);
+	*ret = s;
+	return true;
 }
 
 /* What comes before the next record. */
@@ -202,8 +278,8 @@ static void json_summary(struct report *report, const struct reconcile_summary *
 		(void)fputc('\n', report->out);
 		return;
 	}
-	(void)fputs(report->count == 0 ? "{\"findings\":[],\"summary\":" : "\n],\"summary\":",
-	            report->out);
+	(void)fputs(report->count == 0 ? "{\"findings\":[" : "\n", report->out);
+	(void)fputs("],\"summary\":", report->out);
 	(void)json_dumpf(object, report->out, JSON_COMPACT);
 	(void)fputs("}\n", report->out);
 }
@@ -298,7 +374,8 @@ static void table_classes(struct report *report, const struct reconcile_summary 
 		any = true;
 		(void)fprintf(report->out, "%-15s", reconcile_class_name((enum reconcile_class)c));
 		for (size_t i = 0; i < N_OF(class_figures); i++)
-			(void)fprintf(report->out, " %9lld", (long long)figure(&s->classes[c], i));
+			(void)fprintf(report->out, " %9lld",
+			              (long long)field(&s->classes[c], class_figures[i].offset));
 		(void)fputc('\n', report->out);
 	}
 	if (any)
@@ -307,25 +384,18 @@ static void table_classes(struct report *report, const struct reconcile_summary 
 
 static void table_pipeline(struct report *report, const struct reconcile_summary *s)
 {
-	const struct store_pipeline *p = &s->pipeline;
-	const struct {
-		const char *text;
-		int64_t count, since_us;
-	} stages[] = {
-	    {"accepted but not published", p->unpublished, p->unpublished_since_us},
-	    {"released but not doomed", p->undoomed, p->undoomed_since_us},
-	    {"doomed but not tried", p->untried, p->untried_since_us},
-	    {"dead", p->dead, p->dead_since_us},
-	    {"refused", p->refused, 0},
-	};
 	for (size_t i = 0; s->pipeline_read && i < N_OF(stages); i++) {
 		char age[AGE_SIZE];
-		if (stages[i].count == 0)
+		int64_t count = field(&s->pipeline, stages[i].count);
+		int64_t since_us = field(&s->pipeline, stages[i].since);
+		if (count == 0)
 			continue;
-		format_age(age_s(report->now_us, stages[i].since_us), age);
-		(void)fprintf(report->out, "pipeline: %lld %s", (long long)stages[i].count, stages[i].text);
-		(void)fprintf(report->out, stages[i].since_us > 0 ? ", the oldest for %s\n" : "\n", age);
+		format_age(age_s(report->now_us, since_us), age);
+		(void)fprintf(report->out, "pipeline: %lld %s, the oldest for %s\n", (long long)count,
+		              stages[i].text, age);
 	}
+	if (s->pipeline_read && s->pipeline.refused > 0)
+		(void)fprintf(report->out, "pipeline: %lld refused\n", (long long)s->pipeline.refused);
 }
 
 static void table_summary(struct report *report, const struct reconcile_summary *s)
@@ -371,4 +441,11 @@ void report_summary(struct report *report, const struct reconcile_summary *summa
 		table_summary(report, summary);
 	else
 		json_summary(report, summary);
+}
+
+void report_end(struct report *report)
+{
+	if (report->format == REPORT_JSON)
+		(void)fprintf(report->out, "%s],\"summary\":null}\n",
+		              report->count == 0 ? "{\"findings\":[" : "\n");
 }

@@ -23,5 +23,11 @@ void report_finding(void *report, const struct store_finding *finding);
 void report_summary(struct report *report, const struct reconcile_summary *summary);
 /* The summary as one JSON object, for the history; the caller frees it. NULL without memory. */
 char *report_summary_json(const struct reconcile_summary *summary);
+/* And back, as far as the text says: false when it is the summary of no run that ended. `ret->mode` is left
+ * NULL. */
+bool report_summary_parse(const char *json, struct reconcile_summary *ret);
+
+/* In place of report_summary, for a run that has none: it was interrupted, or is going on. */
+void report_end(struct report *report);
 
 #endif
