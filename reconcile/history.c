@@ -16,48 +16,24 @@ struct list {
 	int64_t count, last_id;
 };
 
-static void set_text(json_t *object, const char *key, const char *value)
-{
-	(void)json_object_set_new(object, key, value ? json_string(value) : json_null());
-}
-
-static void set_uuid(json_t *object, const char *key, const struct uuid *value)
-{
-	char text[UUID_TEXT_SIZE];
-	uuid_format(value, text);
-	set_text(object, key, uuid_is_nil(value) ? NULL : text);
-}
-
-static void set_time(json_t *object, const char *key, int64_t wall_us)
-{
-	char text[CLOCK_RFC3339_SIZE];
-	clock_rfc3339(wall_us, text);
-	set_text(object, key, wall_us ? text : NULL);
-}
-
-static void set_number(json_t *object, const char *key, int64_t value)
-{
-	(void)json_object_set_new(object, key, json_integer(value));
-}
-
 static json_t *run_json(const struct store_past_run *r)
 {
 	json_t *object = json_object();
-	set_number(object, "run_id", r->id);
-	set_time(object, "started_at", r->started_at_us);
-	set_time(object, "finished_at", r->finished_at_us);
-	set_text(object, "actor", r->actor);
-	set_text(object, "holder", r->holder);
-	set_text(object, "shard", r->shard);
-	set_number(object, "term", r->term);
-	set_text(object, "mode", r->mode);
-	(void)json_object_set_new(object, "dry", json_boolean(r->dry));
-	set_uuid(object, "team", &r->team_id);
-	set_uuid(object, "function", &r->function_id);
-	set_text(object, "outcome", r->outcome);
-	set_number(object, "found", r->found);
-	set_number(object, "acted", r->acted);
-	set_number(object, "reused", r->reused);
+	json_put_i64(object, "run_id", r->id);
+	json_put_time(object, "started_at", r->started_at_us);
+	json_put_time(object, "finished_at", r->finished_at_us);
+	json_put_text(object, "actor", r->actor);
+	json_put_text(object, "holder", r->holder);
+	json_put_text(object, "shard", r->shard);
+	json_put_i64(object, "term", r->term);
+	json_put_text(object, "mode", r->mode);
+	json_put_bool(object, "dry", r->dry);
+	json_put_uuid(object, "team", &r->team_id);
+	json_put_uuid(object, "function", &r->function_id);
+	json_put_text(object, "outcome", r->outcome);
+	json_put_i64(object, "found", r->found);
+	json_put_i64(object, "acted", r->acted);
+	json_put_i64(object, "reused", r->reused);
 	return object;
 }
 
@@ -119,9 +95,9 @@ static void print_json(FILE *out, json_t *runs, const struct store_observed *see
 {
 	AUTO(json_drop) json_t *object = json_object();
 	json_t *observed = json_object();
-	set_number(observed, "would_delete", seen->observed);
-	set_number(observed, "reused", seen->reused);
-	set_number(observed, "open", seen->open);
+	json_put_i64(observed, "would_delete", seen->observed);
+	json_put_i64(observed, "reused", seen->reused);
+	json_put_i64(observed, "open", seen->open);
 	(void)json_object_set(object, "runs", runs);
 	(void)json_object_set_new(object, "observed", observed);
 	(void)json_dumpf(object, out, JSON_INDENT(2));

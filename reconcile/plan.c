@@ -32,30 +32,6 @@ struct plan_writer {
 	struct err err; /* the first one */
 };
 
-static void set_text(json_t *object, const char *key, const char *value)
-{
-	(void)json_object_set_new(object, key, value ? json_string(value) : json_null());
-}
-
-static void set_uuid(json_t *object, const char *key, const struct uuid *value)
-{
-	char text[UUID_TEXT_SIZE];
-	uuid_format(value, text);
-	set_text(object, key, uuid_is_nil(value) ? NULL : text);
-}
-
-static void set_time(json_t *object, const char *key, int64_t wall_us)
-{
-	char text[CLOCK_RFC3339_SIZE];
-	clock_rfc3339(wall_us, text);
-	set_text(object, key, text);
-}
-
-static void set_number(json_t *object, const char *key, int64_t value)
-{
-	(void)json_object_set_new(object, key, json_integer(value));
-}
-
 static void write_bytes(struct plan_writer *w, const char *text, size_t len)
 {
 	if (w->err.kind != ERR_NONE)
@@ -124,8 +100,8 @@ struct plan_writer *plan_writer_new(const char *path, struct err *err)
 	if (open_temporary(w, path, err) < 0)
 		return NULL;
 	json_t *head = json_object();
-	set_text(head, "format", format_name);
-	set_number(head, "version", PLAN_VERSION);
+	json_put_text(head, "format", format_name);
+	json_put_i64(head, "version", PLAN_VERSION);
 	write_line(w, head);
 	return TAKE(w);
 }
@@ -161,17 +137,17 @@ void plan_writer_item(struct plan_writer *w, const struct store_finding *f)
 		return;
 	}
 	json_t *item = json_object();
-	set_text(item, "action", f->action);
-	set_text(item, "class", f->class_name);
+	json_put_text(item, "action", f->action);
+	json_put_text(item, "class", f->class_name);
 	(void)json_object_set_new(item, "evidence", evidence);
-	set_uuid(item, "function", &f->function_id);
-	set_text(item, "id", f->resource_id);
-	set_text(item, "kind", f->kind);
-	set_text(item, "parent", f->parent_id);
-	set_text(item, "proof", f->proof);
-	set_uuid(item, "revision", &f->revision_id);
-	set_time(item, "since", f->since_us);
-	set_uuid(item, "team", &f->team_id);
+	json_put_uuid(item, "function", &f->function_id);
+	json_put_text(item, "id", f->resource_id);
+	json_put_text(item, "kind", f->kind);
+	json_put_text(item, "parent", f->parent_id);
+	json_put_text(item, "proof", f->proof);
+	json_put_uuid(item, "revision", &f->revision_id);
+	json_put_time(item, "since", f->since_us);
+	json_put_uuid(item, "team", &f->team_id);
 	w->item_count++;
 	write_line(w, item);
 }
@@ -180,17 +156,17 @@ static void write_end(struct plan_writer *w, const struct reconcile_summary *s)
 {
 	char number[24];
 	json_t *end = json_object();
-	set_text(end, "database", s->database);
-	set_number(end, "incomplete", s->incomplete);
-	set_number(end, "items", w->item_count);
-	set_number(end, "listings", s->listings);
-	set_time(end, "made_at", s->t0_us);
-	set_number(end, "rows", s->rows);
-	set_number(end, "run", s->run_id);
+	json_put_text(end, "database", s->database);
+	json_put_i64(end, "incomplete", s->incomplete);
+	json_put_i64(end, "items", w->item_count);
+	json_put_i64(end, "listings", s->listings);
+	json_put_time(end, "made_at", s->t0_us);
+	json_put_i64(end, "rows", s->rows);
+	json_put_i64(end, "run", s->run_id);
 	/* Larger than what a double holds exactly, so it is a text. */
 	(void)snprintf(number, sizeof(number), "%lld", (long long)s->system_id);
-	set_text(end, "system_id", number);
-	set_number(end, "teams", s->teams);
+	json_put_text(end, "system_id", number);
+	json_put_i64(end, "teams", s->teams);
 	write_line(w, end);
 }
 

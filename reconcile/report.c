@@ -33,32 +33,6 @@ void report_init(struct report *report, FILE *out, enum report_format format, bo
 
 /* ---- JSON ---- */
 
-static void set_text(json_t *object, const char *key, const char *value)
-{
-	/* What is no UTF-8 cannot be said in JSON. */
-	json_t *text = value ? json_string(value) : NULL;
-	(void)json_object_set_new(object, key, text ? text : json_null());
-}
-
-static void set_uuid(json_t *object, const char *key, const struct uuid *value)
-{
-	char text[UUID_TEXT_SIZE];
-	uuid_format(value, text);
-	set_text(object, key, uuid_is_nil(value) ? NULL : text);
-}
-
-static void set_number(json_t *object, const char *key, int64_t value)
-{
-	(void)json_object_set_new(object, key, json_integer(value));
-}
-
-static void set_time(json_t *object, const char *key, int64_t wall_us)
-{
-	char text[CLOCK_RFC3339_SIZE];
-	clock_rfc3339(wall_us, text);
-	set_text(object, key, wall_us > 0 ? text : NULL);
-}
-
 /* Seconds since then; -1 unknown. The two clocks may differ: never below 0. */
 static int64_t age_s(int64_t now_us, int64_t since_us)
 {
@@ -73,20 +47,20 @@ static json_t *finding_json(const struct report *report, const struct store_find
 	json_t *evidence = f->evidence ? json_loads(f->evidence, 0, NULL) : NULL;
 	int64_t age = age_s(report->now_us, f->since_us);
 	if (report->format == REPORT_JSONL)
-		set_text(object, "type", "finding");
-	set_text(object, "class", f->class_name);
-	set_text(object, "kind", f->kind);
-	set_text(object, "id", f->resource_id);
-	set_text(object, "parent", f->parent_id);
-	set_uuid(object, "team", &f->team_id);
-	set_uuid(object, "function", &f->function_id);
-	set_uuid(object, "revision", &f->revision_id);
+		json_put_text(object, "type", "finding");
+	json_put_text(object, "class", f->class_name);
+	json_put_text(object, "kind", f->kind);
+	json_put_text(object, "id", f->resource_id);
+	json_put_text(object, "parent", f->parent_id);
+	json_put_uuid(object, "team", &f->team_id);
+	json_put_uuid(object, "function", &f->function_id);
+	json_put_uuid(object, "revision", &f->revision_id);
 	(void)json_object_set_new(object, "evidence", evidence ? evidence : json_object());
 	(void)json_object_set_new(object, "age_s", age < 0 ? json_null() : json_integer(age));
-	set_text(object, "action", f->action);
-	set_text(object, "verdict", f->verdict ? f->verdict : "unproved");
-	set_text(object, "result", f->result);
-	set_text(object, "why", f->why);
+	json_put_text(object, "action", f->action);
+	json_put_text(object, "verdict", f->verdict ? f->verdict : "unproved");
+	json_put_text(object, "result", f->result);
+	json_put_text(object, "why", f->why);
 	return object;
 }
 
@@ -151,8 +125,8 @@ static json_t *classes_json(const struct reconcile_summary *s)
 	for (int c = 0; c < CLASS_COUNT; c++) {
 		json_t *counts = json_object();
 		for (size_t i = 0; i < N_OF(class_figures); i++)
-			set_number(counts, class_figures[i].name,
-			           field(&s->classes[c], class_figures[i].offset));
+			json_put_i64(counts, class_figures[i].name,
+			             field(&s->classes[c], class_figures[i].offset));
 		(void)json_object_set_new(classes, reconcile_class_name((enum reconcile_class)c), counts);
 	}
 	return classes;
@@ -165,29 +139,29 @@ static json_t *pipeline_json(const struct reconcile_summary *s)
 	json_t *pipeline = json_object();
 	for (size_t i = 0; i < N_OF(stages); i++) {
 		json_t *stage = json_object();
-		set_number(stage, "count", field(&s->pipeline, stages[i].count));
-		set_time(stage, "since", field(&s->pipeline, stages[i].since));
+		json_put_i64(stage, "count", field(&s->pipeline, stages[i].count));
+		json_put_time(stage, "since", field(&s->pipeline, stages[i].since));
 		(void)json_object_set_new(pipeline, stages[i].name, stage);
 	}
-	set_number(pipeline, "refused", s->pipeline.refused);
+	json_put_i64(pipeline, "refused", s->pipeline.refused);
 	return pipeline;
 }
 
 static json_t *summary_json(const struct reconcile_summary *s)
 {
 	json_t *object = json_object();
-	set_text(object, "verdict", reconcile_verdict_name(s->verdict));
-	set_number(object, "exit_code", s->verdict);
-	set_text(object, "text", *s->text ? s->text : NULL);
+	json_put_text(object, "verdict", reconcile_verdict_name(s->verdict));
+	json_put_i64(object, "exit_code", s->verdict);
+	json_put_text(object, "text", *s->text ? s->text : NULL);
 	(void)json_object_set_new(object, "run_id",
 	                          s->run_id > 0 ? json_integer(s->run_id) : json_null());
-	set_text(object, "mode", s->mode);
+	json_put_text(object, "mode", s->mode);
 	(void)json_object_set_new(object, "dry", json_boolean(s->dry));
-	set_time(object, "started_at", s->t0_us);
+	json_put_time(object, "started_at", s->t0_us);
 	(void)json_object_set_new(object, "classes", classes_json(s));
 	for (size_t i = 0; i < N_OF(run_figures); i++)
-		set_number(object, run_figures[i].name, field(s, run_figures[i].offset));
-	set_number(object, "duration_ms", s->duration_us / 1000);
+		json_put_i64(object, run_figures[i].name, field(s, run_figures[i].offset));
+	json_put_i64(object, "duration_ms", s->duration_us / 1000);
 	(void)json_object_set_new(object, "pipeline", pipeline_json(s));
 	return object;
 }
@@ -273,7 +247,7 @@ static void json_summary(struct report *report, const struct reconcile_summary *
 {
 	AUTO(json_drop) json_t *object = summary_json(summary);
 	if (report->format == REPORT_JSONL) {
-		set_text(object, "type", "summary");
+		json_put_text(object, "type", "summary");
 		(void)json_dumpf(object, report->out, JSON_COMPACT);
 		(void)fputc('\n', report->out);
 		return;
@@ -286,18 +260,17 @@ static void json_summary(struct report *report, const struct reconcile_summary *
 
 /* ---- the table ---- */
 
-/* A text that others wrote, at least `width` columns wide, without what a terminal would obey:
- * C0 and C1 controls. */
-static void put(const struct report *report, const char *text, int width)
+int report_put(FILE *out, const char *text)
 {
+	int width = 0;
 	for (; text && *text; text++) {
 		unsigned char c = (unsigned char)*text, next = (unsigned char)text[1];
 		bool c1 = c == 0xc2 && next >= 0x80 && next < 0xa0;
 		text += c1;
-		(void)fputc(c < 0x20 || c == 0x7f || c1 ? '?' : c, report->out);
-		width -= (c & 0xc0) != 0x80; /* a character is as wide as its first byte */
+		(void)fputc(c < 0x20 || c == 0x7f || c1 ? '?' : c, out);
+		width += (c & 0xc0) != 0x80; /* a character is as wide as its first byte */
 	}
-	(void)fprintf(report->out, "%*s", width > 0 ? width : 0, "");
+	return width;
 }
 
 static void format_age(int64_t seconds, char out[AGE_SIZE])
@@ -350,10 +323,10 @@ static void table_finding(struct report *report, const struct store_finding *f)
 	             {f->result ? f->result : "-", 8}};
 	(void)fputs(color ? color : "", report->out);
 	for (size_t i = 0; i < N_OF(cells); i++) {
-		put(report, cells[i].text, cells[i].width - 1);
-		(void)fputc(' ', report->out);
+		int width = report_put(report->out, cells[i].text);
+		(void)fprintf(report->out, "%*s", width < cells[i].width ? cells[i].width - width : 1, "");
 	}
-	put(report, f->why ? f->why : "-", 0);
+	(void)report_put(report->out, f->why ? f->why : "-");
 	(void)fprintf(report->out, "%s\n", color ? color_end : "");
 }
 
@@ -419,7 +392,7 @@ static void table_summary(struct report *report, const struct reconcile_summary 
 	(void)fprintf(report->out, "%s%s%s", report->color ? colors[s->verdict] : "",
 	              reconcile_verdict_name(s->verdict), report->color ? color_end : "");
 	(void)fputs(*s->text ? ": " : "", report->out);
-	put(report, s->text, 0);
+	(void)report_put(report->out, s->text);
 	(void)fputc('\n', report->out);
 }
 

@@ -30,4 +30,8 @@ bool report_summary_parse(const char *json, struct reconcile_summary *ret);
 /* In place of report_summary, for a run that has none: it was interrupted, or is going on. */
 void report_end(struct report *report);
 
+/* Prints a text that others wrote, for people: without what a terminal would obey (C0 and C1 controls).
+ * Returns how many columns it took. */
+int report_put(FILE *out, const char *text);
+
 #endif

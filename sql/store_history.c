@@ -1,7 +1,7 @@
 #include "store_history.h"
 
-#define RUN(name, type, field)                              \
-	{                                                       \
+#define RUN(name, type, field)                             \
+	{                                                      \
 		name, type, offsetof(struct store_past_run, field) \
 	}
 static const struct row_col run_cols[] = {
@@ -24,8 +24,8 @@ static const struct row_col run_cols[] = {
 };
 static const struct row_shape run_shape = {run_cols, N_OF(run_cols), sizeof(struct store_past_run)};
 
-#define FOUND(name, type, field)                                        \
-	{                                                                   \
+#define FOUND(name, type, field)                                       \
+	{                                                                  \
 		name, type, offsetof(struct store_past_finding, finding.field) \
 	}
 static const struct row_col finding_cols[] = {
