@@ -167,6 +167,7 @@ install: build/sandsweep
 	for unit in systemd/*.service; do \
 	    sed 's|^ExecStart=/usr/local/|ExecStart=$(PREFIX)/|' $$unit \
 	        >$(DESTDIR)$(PREFIX)/lib/systemd/system/$$(basename $$unit) || exit 1; done
+	install -m 644 systemd/*.timer $(DESTDIR)$(PREFIX)/lib/systemd/system/
 	install -m 644 systemd/sandsweep.sysusers.conf $(DESTDIR)$(PREFIX)/lib/sysusers.d/sandsweep.conf
 	install -m 644 systemd/sandsweep.tmpfiles.conf $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/sandsweep.conf
 .PHONY: check-builds
