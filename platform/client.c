@@ -105,6 +105,7 @@ struct platform {
 
 	int64_t connect_timeout_ms, timeout_us, connections_max, body_max_bytes;
 	bool curl_ready;
+	struct platform_memo memos[PLATFORM_OP_COUNT];
 	struct endpoint endpoint;
 	struct curl_slist authorization, accept; /* the end of every call's header lines */
 	struct buf url;                          /* of the call being sent */
@@ -176,7 +177,9 @@ static void read_reply(struct platform_call *call, struct platform_answer *answe
 	    .body = call->body.data,
 	    .len = call->body.len,
 	};
-	platform_answer_read(&reply, loop_wall_us(call->platform->loop), answer);
+	/* The clock is read only for what may be a date. */
+	int64_t wall_us = retry_after ? loop_wall_us(call->platform->loop) : 0;
+	platform_answer_recall(&call->platform->memos[call->op], &reply, wall_us, answer);
 	answer->reused = connects == 0;
 }
 
