@@ -6,11 +6,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <sys/epoll.h>
 
 #include "answer.h"
 #include "base/buf.h"
 #include "endpoint.h"
+#include "watch.h"
 #include "meter.h"
 
 enum {
@@ -87,13 +89,6 @@ struct platform_call {
 	char error[CURL_ERROR_SIZE];
 };
 
-/* A descriptor of libcurl's on our loop, from its first interest in it to its last. */
-struct watch {
-	struct platform *platform;
-	struct watch *next, **link;
-	struct loop_io io;
-};
-
 struct platform {
 	struct loop *loop;
 	CURLM *multi;
@@ -101,7 +96,7 @@ struct platform {
 	struct loop_task kick;   /* the same, at the end of this round */
 	struct platform_call *active, *idle;
 	int in_flight, idle_count;
-	struct watch *watches;
+	struct watches watches;
 
 	int64_t connect_timeout_ms, timeout_us, connections_max, body_max_bytes;
 	bool curl_ready;
@@ -242,66 +237,29 @@ static int on_timer_change(CURLM *multi, long timeout_ms, void *arg)
 	return 0;
 }
 
-static void on_socket(void *arg, uint32_t events)
+static void on_ready(void *arg, int fd, uint32_t events)
 {
-	struct watch *watch = arg;
-	struct platform *platform = watch->platform;
+	struct platform *platform = arg;
 	int bits = 0, running;
 	if (!(events & (EPOLLERR | EPOLLHUP))) { /* with either, 0: libcurl finds out by itself */
 		bits |= events & EPOLLIN ? CURL_CSELECT_IN : 0;
 		bits |= events & EPOLLOUT ? CURL_CSELECT_OUT : 0;
 	}
-	(void)curl_multi_socket_action(platform->multi, watch->io.fd, bits, &running);
+	(void)curl_multi_socket_action(platform->multi, fd, bits, &running);
 	take_results(platform);
-}
-
-static void watch_free(struct watch *watch)
-{
-	loop_io_del(watch->platform->loop, &watch->io);
-	*watch->link = watch->next;
-	if (watch->next)
-		watch->next->link = watch->link;
-	free(watch);
-}
-
-static struct watch *watch_new(struct platform *platform, int fd, uint32_t events)
-{
-	struct watch *watch = calloc(1, sizeof(*watch));
-	if (!watch)
-		return NULL;
-	if (loop_io_add(platform->loop, &watch->io, fd, events, on_socket, watch, NULL) < 0) {
-		free(watch);
-		return NULL;
-	}
-	watch->platform = platform;
-	watch->next = platform->watches;
-	watch->link = &platform->watches;
-	if (watch->next)
-		watch->next->link = &watch->next;
-	platform->watches = watch;
-	return watch;
 }
 
 /* Never fails toward libcurl, which would give up all transfers for good: a descriptor that cannot
  * be watched leaves one call to its deadline. */
 static int on_socket_change(CURL *easy, curl_socket_t fd, int what, void *arg, void *socket_arg)
 {
-	(void)easy;
+	(void)easy, (void)socket_arg;
 	struct platform *platform = arg;
-	struct watch *watch = socket_arg;
 	uint32_t events = 0;
-	if (what == CURL_POLL_REMOVE) {
-		if (watch)
-			watch_free(watch);
-		return 0;
-	}
+	/* With CURL_POLL_REMOVE neither. */
 	events |= what & CURL_POLL_IN ? EPOLLIN : 0;
 	events |= what & CURL_POLL_OUT ? EPOLLOUT : 0;
-	if (watch && loop_io_set(platform->loop, &watch->io, events, NULL) == 0)
-		return 0;
-	if (watch)
-		watch_free(watch);
-	(void)curl_multi_assign(platform->multi, fd, watch_new(platform, fd, events));
+	watches_want(&platform->watches, fd, events);
 	return 0;
 }
 
@@ -318,20 +276,28 @@ static size_t on_body(char *data, size_t size, size_t count, void *arg)
  * not the connection. */
 static int on_socket_open(void *arg, curl_socket_t fd, curlsocktype purpose)
 {
-	const struct platform *platform = arg;
+	struct platform *platform = arg;
 	unsigned timeout_ms = (unsigned)(platform->timeout_us / 1000);
 	(void)purpose;
 	(void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout_ms, sizeof(timeout_ms));
 	return CURL_SOCKOPT_OK;
+	watches_opened(&platform->watches, fd);
 }
 
 /* ---- sending ---- */
+static int on_socket_close(void *arg, curl_socket_t fd)
+{
+	struct platform *platform = arg;
+	watches_closed(&platform->watches, fd);
+	return close(fd);
+}
+
 
 /* Options that are the same for every call. Each failure is memory or a libcurl built without what
  * we need; TLS without verification is no option at all. */
 static CURLcode set_once(struct platform_call *call)
 {
-	const struct platform *platform = call->platform;
+	struct platform *platform = call->platform;
 	CURL *easy = call->easy;
 	CURLcode rc = CURLE_OK;
 #define SET(option, value) rc = rc ? rc : curl_easy_setopt(easy, option, value)
@@ -353,6 +319,8 @@ static CURLcode set_once(struct platform_call *call)
 	SET(CURLOPT_SOCKOPTFUNCTION, on_socket_open);
 	SET(CURLOPT_SOCKOPTDATA, platform);
 	SET(CURLOPT_TCP_KEEPALIVE, 1L);
+	SET(CURLOPT_CLOSESOCKETFUNCTION, on_socket_close);
+	SET(CURLOPT_CLOSESOCKETDATA, platform);
 	SET(CURLOPT_TCP_KEEPIDLE, (long)KEEPALIVE_IDLE_S);
 	SET(CURLOPT_TCP_KEEPINTVL, (long)KEEPALIVE_INTERVAL_S);
 	SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
@@ -520,6 +488,7 @@ static void init(struct platform *platform, struct loop *loop, const struct plat
 	platform->connections_max = config->connections_max;
 	platform->body_max_bytes = config->body_max_bytes;
 	buf_init(&platform->url, URL_MAX_BYTES);
+	watches_init(&platform->watches, loop, on_ready, platform);
 	loop_timer_init(&platform->timer, on_timer, platform);
 	loop_task_init(&platform->kick, on_timer, platform);
 }
@@ -566,10 +535,7 @@ void platform_free(struct platform *platform)
 		call_free(call);
 	}
 	(void)curl_multi_cleanup(platform->multi);
-	for (struct watch *watch = platform->watches, *next; watch; watch = next) {
-		next = watch->next;
-		watch_free(watch);
-	}
+	watches_done(&platform->watches);
 	loop_timer_stop(platform->loop, &platform->timer);
 	loop_task_cancel(platform->loop, &platform->kick);
 	endpoint_done(&platform->endpoint);
