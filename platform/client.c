@@ -3,21 +3,20 @@
 #include <curl/curl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 #include <sys/epoll.h>
+#include <unistd.h>
 
 #include "answer.h"
 #include "base/buf.h"
 #include "endpoint.h"
-#include "watch.h"
 #include "meter.h"
+#include "watch.h"
 
 enum {
 	ID_MAX_BYTES = 256,
-	URL_MAX_BYTES = 4096,        /* two ids, each byte as %XX, and the configured URL */
+	PATH_MAX_BYTES = 2048,       /* two ids, each byte as %XX, and what is around them */
 	BODY_KEEP_BYTES = 64 * 1024, /* an idle call does not sit on more memory than this */
 	KEEPALIVE_IDLE_S = 30,       /* TCP probes on a silent connection */
 	KEEPALIVE_INTERVAL_S = 10,
@@ -68,6 +67,9 @@ static enum platform_fault fault_of(CURLcode code)
 
 /* ---- state ---- */
 
+static const char team_name[] = "X-Team-ID: ", trace_name[] = "traceparent: ";
+enum { TEAM_AT = sizeof(team_name) - 1, TRACE_AT = sizeof(trace_name) - 1 };
+
 /* A call's easy handle, buffers and header lines are used again by later calls; its options that
  * never change are set once. */
 struct platform_call {
@@ -84,8 +86,7 @@ struct platform_call {
 	/* Two header lines of its own in front of the platform's. The list is read in place by
 	 * libcurl, so its nodes can live here instead of being allocated for each call. */
 	struct curl_slist team, trace;
-	char team_text[sizeof("X-Team-ID: ") + UUID_TEXT_SIZE];
-	char trace_text[sizeof("traceparent: ") + TRACE_SIZE];
+	char team_text[TEAM_AT + UUID_TEXT_SIZE], trace_text[TRACE_AT + TRACE_SIZE];
 	char error[CURL_ERROR_SIZE];
 };
 
@@ -100,11 +101,11 @@ struct platform {
 
 	int64_t connect_timeout_ms, timeout_us, connections_max, body_max_bytes;
 	bool curl_ready;
-	struct platform_memo memos[PLATFORM_OP_COUNT];
 	struct endpoint endpoint;
-	struct curl_slist authorization, accept; /* the end of every call's header lines */
-	struct buf url;                          /* of the call being sent */
+	struct curl_slist authorization, accept, agent; /* the end of every call's header lines */
+	struct buf path;                                /* of the call being sent */
 
+	struct platform_memo memos[PLATFORM_OP_COUNT];
 	struct meter meter;
 };
 
@@ -280,11 +281,10 @@ static int on_socket_open(void *arg, curl_socket_t fd, curlsocktype purpose)
 	unsigned timeout_ms = (unsigned)(platform->timeout_us / 1000);
 	(void)purpose;
 	(void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout_ms, sizeof(timeout_ms));
-	return CURL_SOCKOPT_OK;
 	watches_opened(&platform->watches, fd);
+	return CURL_SOCKOPT_OK;
 }
 
-/* ---- sending ---- */
 static int on_socket_close(void *arg, curl_socket_t fd)
 {
 	struct platform *platform = arg;
@@ -292,6 +292,7 @@ static int on_socket_close(void *arg, curl_socket_t fd)
 	return close(fd);
 }
 
+/* ---- sending ---- */
 
 /* Options that are the same for every call. Each failure is memory or a libcurl built without what
  * we need; TLS without verification is no option at all. */
@@ -301,15 +302,15 @@ static CURLcode set_once(struct platform_call *call)
 	CURL *easy = call->easy;
 	CURLcode rc = CURLE_OK;
 #define SET(option, value) rc = rc ? rc : curl_easy_setopt(easy, option, value)
+	/* Parsed once; the path of each call goes around it (CURLOPT_REQUEST_TARGET), as it is. */
+	SET(CURLOPT_CURLU, platform->endpoint.url);
 	SET(CURLOPT_PRIVATE, call);
 	SET(CURLOPT_ERRORBUFFER, call->error);
 	SET(CURLOPT_WRITEFUNCTION, on_body);
 	SET(CURLOPT_WRITEDATA, call);
 	SET(CURLOPT_HTTPHEADER, &call->team);
-	SET(CURLOPT_USERAGENT, "sandsweep");
 	SET(CURLOPT_PROTOCOLS_STR, "http,https");
 	SET(CURLOPT_FOLLOWLOCATION, 0L);
-	SET(CURLOPT_PATH_AS_IS, 1L);
 	SET(CURLOPT_NOPROXY, "*");
 	SET(CURLOPT_NOSIGNAL, 1L);
 	SET(CURLOPT_QUICK_EXIT, 1L); /* a cancel must not wait for a name server */
@@ -318,9 +319,9 @@ static CURLcode set_once(struct platform_call *call)
 	SET(CURLOPT_MAXLIFETIME_CONN, (long)CONNECTION_LIFE_S);
 	SET(CURLOPT_SOCKOPTFUNCTION, on_socket_open);
 	SET(CURLOPT_SOCKOPTDATA, platform);
-	SET(CURLOPT_TCP_KEEPALIVE, 1L);
 	SET(CURLOPT_CLOSESOCKETFUNCTION, on_socket_close);
 	SET(CURLOPT_CLOSESOCKETDATA, platform);
+	SET(CURLOPT_TCP_KEEPALIVE, 1L);
 	SET(CURLOPT_TCP_KEEPIDLE, (long)KEEPALIVE_IDLE_S);
 	SET(CURLOPT_TCP_KEEPINTVL, (long)KEEPALIVE_INTERVAL_S);
 	SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
@@ -345,6 +346,8 @@ static struct platform_call *call_new(struct platform *platform)
 	call->easy = curl_easy_init();
 	buf_init(&call->body, (size_t)platform->body_max_bytes);
 	loop_timer_init(&call->deadline, on_deadline, call);
+	memcpy(call->team_text, team_name, TEAM_AT);
+	memcpy(call->trace_text, trace_name, TRACE_AT);
 	call->team = (struct curl_slist){.data = call->team_text, .next = &call->trace};
 	call->trace = (struct curl_slist){.data = call->trace_text, .next = &platform->authorization};
 	if (!call->easy || set_once(call) != CURLE_OK) {
@@ -375,34 +378,30 @@ static bool id_fits(const char *id)
 	return id && *id && strlen(id) <= ID_MAX_BYTES && strcmp(id, ".") != 0 && strcmp(id, "..") != 0;
 }
 
-static int build_url(struct platform *platform, const struct platform_request *request,
-                     struct err *err)
+static int build_path(struct platform *platform, const struct platform_request *request,
+                      struct err *err)
 {
 	const char *middle = ops[request->op].middle;
-	struct buf *url = &platform->url;
+	struct buf *path = &platform->path;
 	if (!id_fits(request->id) || (middle && !id_fits(request->parent_id)))
 		return err_set(err, ERR_REJECT, "bad_id",
 		               "an id that cannot be a part of a path: empty, \".\", \"..\" or longer "
 		               "than %d bytes",
 		               ID_MAX_BYTES);
-	buf_clear(url);
-	(void)buf_str(url, platform->endpoint.base);
-	(void)buf_str(url, ops[request->op].path);
+	buf_clear(path);
+	(void)buf_str(path, ops[request->op].path);
 	if (middle) {
-		(void)buf_percent(url, request->parent_id);
-		(void)buf_str(url, middle);
+		(void)buf_percent(path, request->parent_id);
+		(void)buf_str(path, middle);
 	}
-	(void)buf_percent(url, request->id);
-	return url->failed ? err_oom(err) : 0;
+	(void)buf_percent(path, request->id);
+	return path->failed ? err_oom(err) : 0;
 }
 
 static void build_headers(struct platform_call *call, const struct platform_request *request)
 {
-	char team[UUID_TEXT_SIZE], trace[TRACE_SIZE];
-	uuid_format(&request->team_id, team);
-	trace_child(request->traceparent, trace);
-	(void)snprintf(call->team_text, sizeof(call->team_text), "X-Team-ID: %s", team);
-	(void)snprintf(call->trace_text, sizeof(call->trace_text), "traceparent: %s", trace);
+	uuid_format(&request->team_id, call->team_text + TEAM_AT);
+	trace_child(request->traceparent, call->trace_text + TRACE_AT);
 }
 
 /* Hands the call to libcurl, which does no more than ask for a timer here. */
@@ -410,7 +409,7 @@ static int start(struct platform_call *call, const struct platform_request *requ
 {
 	struct platform *platform = call->platform;
 	build_headers(call, request);
-	if (curl_easy_setopt(call->easy, CURLOPT_URL, platform->url.data) != CURLE_OK ||
+	if (curl_easy_setopt(call->easy, CURLOPT_REQUEST_TARGET, platform->path.data) != CURLE_OK ||
 	    curl_easy_setopt(call->easy, CURLOPT_CUSTOMREQUEST, ops[request->op].method) != CURLE_OK ||
 	    curl_multi_add_handle(platform->multi, call->easy) != CURLM_OK)
 		return -1;
@@ -424,7 +423,7 @@ static int start(struct platform_call *call, const struct platform_request *requ
 struct platform_call *platform_send(struct platform *platform,
                                     const struct platform_request *request, struct err *err)
 {
-	if (build_url(platform, request, err) < 0)
+	if (build_path(platform, request, err) < 0)
 		return NULL;
 	struct platform_call *call = call_take(platform);
 	if (!call || start(call, request) < 0) {
@@ -487,7 +486,7 @@ static void init(struct platform *platform, struct loop *loop, const struct plat
 	platform->timeout_us = config->timeout_ms * 1000;
 	platform->connections_max = config->connections_max;
 	platform->body_max_bytes = config->body_max_bytes;
-	buf_init(&platform->url, URL_MAX_BYTES);
+	buf_init(&platform->path, PATH_MAX_BYTES);
 	watches_init(&platform->watches, loop, on_ready, platform);
 	loop_timer_init(&platform->timer, on_timer, platform);
 	loop_task_init(&platform->kick, on_timer, platform);
@@ -497,7 +496,9 @@ static void init(struct platform *platform, struct loop *loop, const struct plat
 static void link_headers(struct platform *platform)
 {
 	static char accept[] = "Accept: application/json"; /* the list's type is not const */
-	platform->accept = (struct curl_slist){.data = accept};
+	static char agent[] = "User-Agent: sandsweep";
+	platform->agent = (struct curl_slist){.data = agent};
+	platform->accept = (struct curl_slist){.data = accept, .next = &platform->agent};
 	platform->authorization = (struct curl_slist){
 	    .data = platform->endpoint.authorization,
 	    .next = &platform->accept,
@@ -539,7 +540,7 @@ void platform_free(struct platform *platform)
 	loop_timer_stop(platform->loop, &platform->timer);
 	loop_task_cancel(platform->loop, &platform->kick);
 	endpoint_done(&platform->endpoint);
-	buf_done(&platform->url);
+	buf_done(&platform->path);
 	if (platform->curl_ready)
 		curl_global_cleanup();
 	free(platform);
