@@ -187,6 +187,8 @@ static void read_reply(struct platform_call *call, struct platform_answer *answe
 	int64_t wall_us = retry_after ? loop_wall_us(call->platform->loop) : 0;
 	platform_answer_recall(&call->platform->memos[call->op], &reply, wall_us, answer);
 	answer->reused = connects == 0;
+	if (strcmp(ops[call->op].method, "GET") != 0)
+		answer->body = NULL; /* of a DELETE it says nothing more */
 }
 
 static void on_result(struct platform_call *call, CURLcode code)
