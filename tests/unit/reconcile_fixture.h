@@ -22,7 +22,13 @@
 #include "platform/platform.h"
 #include "reconcile/reconcile.h"
 
-enum { THINGS_MAX = 1024, BODY_MAX_BYTES = 1 << 20, TEAMS_MAX = 8, FINDINGS_MAX = 1100, SHORT_MS = 2 };
+enum {
+	THINGS_MAX = 1024,
+	BODY_MAX_BYTES = 1 << 20,
+	TEAMS_MAX = 8,
+	FINDINGS_MAX = 1100,
+	SHORT_MS = 2
+};
 
 /* ---- the platform ---- */
 

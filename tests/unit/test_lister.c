@@ -161,8 +161,7 @@ static bool body_is_nonsense(struct fake *f, const struct platform_request *requ
 static bool body_is_nonsense_once(struct fake *f, const struct platform_request *request, int call,
                                   struct reply *reply)
 {
-	return is_page(request, 10) && seen_before++ == 0 &&
-	       body_is_nonsense(f, request, call, reply);
+	return is_page(request, 10) && seen_before++ == 0 && body_is_nonsense(f, request, call, reply);
 }
 
 /* The page that ends exactly at the total says that more follows. */
@@ -410,9 +409,9 @@ static void stops_when_told(void **state)
 	f->hook = stop_in_the_middle;
 	add_things(f->sandboxes, &f->sandbox_count, "sb", 35);
 	pacer_init(&pacer, f->loop, 4, 0, &backoff, 3);
-	assert_int_equal(lister_run(f->loop, f->platform, &run, &config, &pacer, &stop_now, NULL,
-	                            &result, &err),
-	                 -1);
+	assert_int_equal(
+	    lister_run(f->loop, f->platform, &run, &config, &pacer, &stop_now, NULL, &result, &err),
+	    -1);
 	assert_string_equal(err.code, "stopped");
 	assert_int_equal(f->in_flight, 0);
 	assert_int_equal(pacer.in_flight, 0);
