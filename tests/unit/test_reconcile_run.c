@@ -481,6 +481,44 @@ static void stops_when_told(void **state)
 	}
 }
 
+/* The guard looks at so many teams one by one; beyond, only those may be left that no guard of a team would
+ * stop. */
+static void does_not_act_on_teams_unseen(void **state)
+{
+	static const struct {
+		int teams;
+		int64_t acts_each, allow;
+		enum reconcile_verdict want;
+	} worlds[] = {
+	    {1023, 11, 0, VERDICT_REPAIRED},
+	    {1024, 11, 0, VERDICT_GUARDED},
+	    {1024, 10, 0, VERDICT_REPAIRED},
+	    {1024, 11, 1024 * 11, VERDICT_REPAIRED},
+	};
+	for (size_t i = 0; i < N_OF(worlds); i++) {
+		assert_int_equal(fake_setup(state), 0);
+		struct fake *f = *state;
+		struct setting s = {.config = usual_config()};
+		struct reconcile_request request = plain;
+		struct seen seen = {0};
+		s.config.max_acts = 1000000;
+		s.config.max_share_team = 100;
+		open_reconciler(f, &s);
+		add_finding(f, 'P');
+		f->blast_count = 1 + worlds[i].teams;
+		f->blasts[0] =
+		    (struct store_blast){.acts = worlds[i].teams * worlds[i].acts_each, .owned = 1000000};
+		for (int k = 1; k <= worlds[i].teams; k++)
+			f->blasts[k] = (struct store_blast){
+			    .team_id.bytes = {1}, .acts = worlds[i].acts_each, .owned = 1000};
+		request.allow = worlds[i].allow;
+		assert_int_equal(run_once(&s, &request, &seen).verdict, worlds[i].want);
+		assert_int_equal(f->acts, worlds[i].want == VERDICT_REPAIRED);
+		close_reconciler(&s);
+		assert_int_equal(fake_teardown(state), 0);
+	}
+}
+
 static void hands_down_what_it_is_asked(void **state)
 {
 	struct fake *f = *state;
@@ -539,6 +577,7 @@ int main(void)
 	    cmocka_unit_test(refuses_plans),
 	    IN_FAKE(looks_for_what_it_is_asked),
 	    cmocka_unit_test(stops_when_told),
+	    cmocka_unit_test(does_not_act_on_teams_unseen),
 	    IN_FAKE(hands_down_what_it_is_asked),
 	    IN_FAKE(bad_settings_are_refused),
 	};

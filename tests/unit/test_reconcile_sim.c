@@ -97,9 +97,10 @@ static void seed_sandboxes(struct fixture *f, int count, bool two_clusters)
 	for (int i = 0; i < count; i++) {
 		char id[16];
 		(void)snprintf(id, sizeof(id), "sb-%d", i);
-		(void)json_array_append_new(
-		    things, json_pack("{s:s, s:s, s:s, s:{s:s}}", "id", id, "team_id", TEAM, "cluster_id",
-		                      two_clusters && i % 2 ? "b" : "a", "env", "SANDSWEEP_RUNTIME", "m-1"));
+		(void)json_array_append_new(things,
+		                            json_pack("{s:s, s:s, s:s, s:{s:s}}", "id", id, "team_id", TEAM,
+		                                      "cluster_id", two_clusters && i % 2 ? "b" : "a",
+		                                      "env", "SANDSWEEP_RUNTIME", "m-1"));
 	}
 	seed(f, "sandboxes", things);
 }
