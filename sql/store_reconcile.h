@@ -39,7 +39,7 @@ struct store_run_begun {
  * pg_sync_open. Not acquired is no error: `ret->acquired` is false and the run can only be closed. */
 struct store_run *store_run_begin(const struct pg_config *config, const struct store_run_opts *opts,
                                   struct store_run_begun *ret, struct err *err) MUST_CHECK;
-/* For AUTO: gives up the lock; a run that was not finished stands as "interrupted". */
+/* For AUTO: gives up the lock; the next run's beginning marks one that was not finished as "interrupted". */
 void store_run_close(struct store_run **run);
 
 /* A function by id or slug (slugs are unique within a team; ambiguous without one is ERR_REJECT
@@ -50,11 +50,12 @@ int store_run_resolve(const struct pg_config *config, const char *text, const st
 /* ---- listing ---- */
 
 /* The teams to list, in the order of id, of those after `after` (nil: from the first): every team that
- * has a function that is not deleted, a ledger row of any state, or an open attempt. Returns how many
- * were given to fn, at most max. */
+ * has a function that is not deleted, a ledger row of any state, or an open attempt; with whether the
+ * ledger says that some sandbox, some volume of it is in use (an empty listing of that kind would be no
+ * truth; what is on its way out may be gone already). Returns how many were given to fn, at most max. */
 int store_run_teams(struct store_run *run, const struct uuid *after, int max,
-                    void (*fn)(void *arg, const struct uuid *team), void *arg,
-                    struct err *err) MUST_CHECK;
+                    void (*fn)(void *arg, const struct uuid *team, bool sandboxes, bool volumes),
+                    void *arg, struct err *err) MUST_CHECK;
 
 struct store_seen {
 	const char *kind; /* sandbox, volume */
@@ -65,8 +66,9 @@ struct store_seen {
 	const char *status;           /* NULL for a volume */
 	int64_t created_at_us;
 };
-/* One COPY for the whole listing: begin, rows in any number, end. Between the two nothing else may be
- * asked of the run. Rows are gathered and written in chunks of some 64 KiB. */
+/* COPY: begin, rows in any number, end; and again for the next teams, as often as it takes, all into one
+ * table. Between begin and end nothing else may be asked of the run. Rows are gathered and written in
+ * chunks of some 64 KiB. */
 int store_run_copy_begin(struct store_run *run, struct err *err) MUST_CHECK;
 int store_run_copy_row(struct store_run *run, const struct store_seen *row,
                        struct err *err) MUST_CHECK;
@@ -91,18 +93,18 @@ int store_run_listed(struct store_run *run,
 
 /* Runs the diff of one class (sql/queries/reconcile_find_<class>.sql): findings that are not known to an earlier class
  * of this run. *ret_found: how many. */
-int store_run_find(struct store_run *run, const char *class_name, int64_t grace_ms, int64_t *ret_found,
-                   struct err *err) MUST_CHECK;
+int store_run_find(struct store_run *run, const char *class_name, int64_t grace_ms,
+                   int64_t *ret_found, struct err *err) MUST_CHECK;
 
 /* How a finding must be proved before it may be acted on. */
 struct store_finding {
 	int64_t id; /* within the run, from 1 */
 	const char *class_name, *kind, *resource_id;
-	const char *parent_id; /* a snapshot's volume; else NULL */
+	const char *parent_id;                         /* a snapshot's volume; else NULL */
 	struct uuid team_id, function_id, revision_id; /* nil where unknown */
-	int64_t since_us;   /* since when it is so, as far as can be told */
-	const char *proof;  /* "none" (the database alone proves it), "absent", "present", "owner" */
-	const char *action; /* "clear", "doom", "adopt", "note" (for people; no act) */
+	int64_t since_us;                              /* since when it is so, as far as can be told */
+	const char *proof;    /* "none" (the database alone proves it), "absent", "present", "owner" */
+	const char *action;   /* "clear", "doom", "adopt", "note" (for people; no act) */
 	const char *verdict;  /* "young", "proved", "disproved", "unproved"; NULL: to be proved yet */
 	const char *result;   /* "done", "stale", "skipped", "failed", "dry"; NULL: none yet */
 	const char *why;      /* one line for people; may be NULL */
@@ -116,9 +118,10 @@ int store_run_findings(struct store_run *run, const char *what, int64_t after, i
 
 struct store_proof {
 	int64_t finding;
-	const char *seen;    /* "absent" (twice), "present", "unknown" */
-	const char *why;     /* unknown: what went wrong; else NULL */
-	const char *details; /* JSON object: status, marker, mounts (array of volume ids), looks with times */
+	const char *seen; /* "absent" (twice), "present", "unknown" */
+	const char *why;  /* unknown: what went wrong; else NULL */
+	const char
+	    *details; /* JSON object: status, marker, mounts (array of volume ids), looks with times */
 };
 /* What the platform said. Ownership is judged here: the marker is that of an open attempt of the same
  * team and template, or a mounted volume is one of that attempt's revision in our ledger. */
@@ -139,11 +142,14 @@ int store_run_blast(struct store_run *run, int max,
 
 /* Acts on the findings after `after`, at most max of them, each in a transaction of its own that checks
  * once more what it needs, under the locks that its writers take. Returns how many were tried and
- * *ret_last: the last of them. ERR_REJECT "SW004": the term is over, another run has the lock. */
+ * *ret_last: the last of them. ERR_REJECT "SW004": the term is over, another run has the lock; "SW006":
+ * this run only looks (dry, or observing). An error ends nothing but this call: what was done before it
+ * stands, and is written down in the findings. */
 int store_run_act(struct store_run *run, int64_t after, int max, int64_t *ret_last,
                   struct err *err) MUST_CHECK;
 
-/* Findings from a sealed plan, in the order of the plan; their proofs are forgotten. */
+/* Findings from a sealed plan, in the order of the plan; their proofs are forgotten. ERR_REJECT "23514":
+ * an act or a proof that its class does not allow; "23505": a thing twice. */
 int store_run_load(struct store_run *run, const struct store_finding *findings, int count,
                    struct err *err) MUST_CHECK;
 
@@ -151,7 +157,7 @@ int store_run_load(struct store_run *run, const struct store_finding *findings, 
 struct store_pipeline {
 	int64_t unpublished, unpublished_since_us; /* outbox rows older than grace; 0: none */
 	int64_t undoomed, undoomed_since_us;       /* released for longer than grace */
-	int64_t untried, untried_since_us;         /* doomed, due for longer than grace, never claimed */
+	int64_t untried, untried_since_us; /* doomed, due for longer than grace, never claimed */
 	int64_t dead, dead_since_us;
 	int64_t refused;
 };
