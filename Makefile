@@ -16,10 +16,11 @@ SQL := pg_params pg_common pg_conn pg_pool pg_sync copy row call ledger migrate 
        store_worker store_outbox store_targets store_reconcile store_history store_explain cmd_migrate
 QUEUE := event client kafka topics producer idset relay partitions joining dead_letter consumer \
          cmd_topics
-PLATFORM := answer endpoint meter client
+PLATFORM := answer endpoint meter inventory client
 WORKER := limiter breaker verdict fair target record executor intake outbox worker cmd_worker \
           cmd_targets
-RECONCILE := plan report progress cmd_reconcile watch history cmd_explain explain
+RECONCILE := classes settings completeness guard pacer asker finding lister prover gauges run plan \
+             report progress watch history explain cmd_reconcile cmd_explain
 API := route auth ratelimit reply exchange function_json function_update handlers api cmd_api cmd_keys
 
 lib = $(foreach s,$(BASE),base/$(s)) $(foreach s,$(SQL),sql/$(s)) $(foreach s,$(QUEUE),queue/$(s)) \
