@@ -11,15 +11,16 @@ CC = gcc
 
 # ---- sources: what is built is written down here ----
 BASE := err clock log loop buf num uuid rand backoff hash trace killpoint json metrics \
-        http http_take http_answer http_listen http_guard config supervise cmd
-SQL := pg_params pg_common pg_conn pg_pool pg_sync row call ledger migrate store_api store_keys \
-       store_worker store_outbox store_targets cmd_migrate
+        http http_take http_answer http_listen http_guard config supervise status cmd
+SQL := pg_params pg_common pg_conn pg_pool pg_sync copy row call ledger migrate store_api store_keys \
+       store_worker store_outbox store_targets store_reconcile store_history store_explain cmd_migrate
 QUEUE := event client kafka topics producer idset relay partitions joining dead_letter consumer \
          cmd_topics
 PLATFORM := answer endpoint meter inventory client
 WORKER := limiter breaker verdict fair target record executor intake outbox worker cmd_worker \
           cmd_targets
-RECONCILE := classes settings completeness guard pacer asker finding lister prover gauges run
+RECONCILE := classes settings completeness guard pacer asker finding lister prover gauges run plan \
+             report progress watch history explain cmd_reconcile cmd_explain
 API := route auth ratelimit reply exchange function_json function_update handlers api cmd_api cmd_keys
 
 lib = $(foreach s,$(BASE),base/$(s)) $(foreach s,$(SQL),sql/$(s)) $(foreach s,$(QUEUE),queue/$(s)) \
@@ -161,6 +162,7 @@ install: build/sandsweep
 	for unit in systemd/*.service; do \
 	    sed 's|^ExecStart=/usr/local/|ExecStart=$(PREFIX)/|' $$unit \
 	        >$(DESTDIR)$(PREFIX)/lib/systemd/system/$$(basename $$unit) || exit 1; done
+	install -m 644 systemd/*.timer $(DESTDIR)$(PREFIX)/lib/systemd/system/
 	install -m 644 systemd/sandsweep.sysusers.conf $(DESTDIR)$(PREFIX)/lib/sysusers.d/sandsweep.conf
 	install -m 644 systemd/sandsweep.tmpfiles.conf $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/sandsweep.conf
 .PHONY: check-builds
