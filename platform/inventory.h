@@ -39,9 +39,10 @@ void inventory_item(const struct inventory_page *page, size_t at, struct invento
 void inventory_page_done(struct inventory_page *page); /* for AUTO; safe on {0} */
 
 struct inventory_sandbox {
-	json_t *json;        /* owns every text */
+	json_t *json; /* owns every text */
 	const char *id, *team_id, *template_id, *status;
-	const char *marker;  /* SANDSWEEP_RUNTIME in the environment of any of its services; NULL: none */
+	const char
+	    *marker; /* SANDSWEEP_RUNTIME in the environment of any of its services; NULL: none */
 	const char *mounts[INVENTORY_MOUNTS_MAX]; /* volume ids */
 	size_t mount_count;
 	int64_t created_at_us;

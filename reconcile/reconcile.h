@@ -13,19 +13,19 @@
 
 /* In the order in which they are looked for: a thing has one finding, of the first class that fits. */
 enum reconcile_class {
-	CLASS_UNRELEASED,    /* mapped, though its function is deleted or disabled or serves another revision */
-	CLASS_MISSED_EVENT,  /* released, and no event doomed it in time; or refused for a cause that passed */
-	CLASS_STALE_MAPPING, /* mapped, but not live */
-	CLASS_GHOST,         /* the ledger says dead or in use, the platform has nothing */
-	CLASS_RESURRECTED,   /* the ledger says gone, the platform shows it */
-	CLASS_STUCK_LEASE,   /* being deleted by somebody who is long overdue */
-	CLASS_ORPHAN_SANDBOX,  /* live, proved ours, known to nobody */
-	CLASS_ORPHAN_VOLUME,   /* ours, of a revision that does not exist or a function that is deleted */
+	CLASS_UNRELEASED, /* mapped, though its function is deleted or disabled or serves another revision */
+	CLASS_MISSED_EVENT, /* released, and no event doomed it in time; or refused for a cause that passed */
+	CLASS_STALE_MAPPING,  /* mapped, but not live */
+	CLASS_GHOST,          /* the ledger says dead or in use, the platform has nothing */
+	CLASS_RESURRECTED,    /* the ledger says gone, the platform shows it */
+	CLASS_STUCK_LEASE,    /* being deleted by somebody who is long overdue */
+	CLASS_ORPHAN_SANDBOX, /* live, proved ours, known to nobody */
+	CLASS_ORPHAN_VOLUME, /* ours, of a revision that does not exist or a function that is deleted */
 	CLASS_ORPHAN_SNAPSHOT, /* the same */
 	CLASS_COUNT,
 };
-const char *reconcile_class_name(enum reconcile_class class_);              /* "stale_mapping" */
-int reconcile_class_parse(const char *name, enum reconcile_class *ret);     /* 0, or -1 */
+const char *reconcile_class_name(enum reconcile_class class_);          /* "stale_mapping" */
+int reconcile_class_parse(const char *name, enum reconcile_class *ret); /* 0, or -1 */
 
 /* The [reconcile] section. */
 struct reconcile_config {
@@ -35,15 +35,16 @@ struct reconcile_config {
 	int64_t interval_ms;      /* of --watch; jittered by a quarter either way */
 	int64_t query_timeout_ms; /* of the set-based statements */
 	int64_t page_rows;        /* rows of a page of the listing, at most 200 */
-	int64_t pages_in_flight;  /* calls to the platform that may be out at once, listing and proving */
+	int64_t
+	    pages_in_flight; /* calls to the platform that may be out at once, listing and proving */
 	int64_t calls_per_second; /* and how many may begin in a second; 0: no limit */
 	int64_t call_attempts;    /* of one page or one look, with backoff */
 	int64_t backoff_base_ms, backoff_cap_ms;
-	int64_t gets_max;   /* looks at single things, in one run */
-	int64_t confirm_ms; /* between the two looks that prove something absent */
+	int64_t gets_max;                  /* looks at single things, in one run */
+	int64_t confirm_ms;                /* between the two looks that prove something absent */
 	int64_t max_acts, max_acts_team;   /* blast radius by count: of a run, of one team in it */
 	int64_t max_share, max_share_team; /* by share, percent of what the ledger owns */
-	int64_t min_acts;  /* the share is not asked below so many acts */
+	int64_t min_acts;                  /* the share is not asked below so many acts */
 	int64_t plan_max_age_ms;
 	int64_t pipeline_grace_ms;
 	int64_t keep_days;
@@ -54,14 +55,14 @@ extern const struct config_section reconcile_section;
 
 /* The verdict of a run is its exit code; the same word stands in the JSON and in the history. */
 enum reconcile_verdict {
-	VERDICT_IN_SYNC = 0,     /* "in_sync": no drift */
-	VERDICT_FAILED = 1,      /* "failed": see the error */
-	VERDICT_DRIFT = 2,       /* "drift": found by a dry run, or in observe mode */
-	VERDICT_REPAIRED = 3,    /* "repaired": all of it */
-	VERDICT_PARTLY = 4,      /* "repaired_in_part": some acts came too late or failed */
-	VERDICT_GUARDED = 5,     /* "guarded": a guard stopped it before the first act */
-	VERDICT_INCOMPLETE = 6,  /* "incomplete": the evidence was; what was proved is repaired */
-	VERDICT_LOCKED = 7,      /* "locked": another run holds the lock */
+	VERDICT_IN_SYNC = 0,    /* "in_sync": no drift */
+	VERDICT_FAILED = 1,     /* "failed": see the error */
+	VERDICT_DRIFT = 2,      /* "drift": found by a dry run, or in observe mode */
+	VERDICT_REPAIRED = 3,   /* "repaired": all of it */
+	VERDICT_PARTLY = 4,     /* "repaired_in_part": some acts came too late or failed */
+	VERDICT_GUARDED = 5,    /* "guarded": a guard stopped it before the first act */
+	VERDICT_INCOMPLETE = 6, /* "incomplete": the evidence was; what was proved is repaired */
+	VERDICT_LOCKED = 7,     /* "locked": another run holds the lock */
 };
 const char *reconcile_verdict_name(enum reconcile_verdict verdict);
 

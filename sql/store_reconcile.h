@@ -91,18 +91,18 @@ int store_run_listed(struct store_run *run,
 
 /* Runs the diff of one class (sql/queries/reconcile_find_<class>.sql): findings that are not known to an earlier class
  * of this run. *ret_found: how many. */
-int store_run_find(struct store_run *run, const char *class_name, int64_t grace_ms, int64_t *ret_found,
-                   struct err *err) MUST_CHECK;
+int store_run_find(struct store_run *run, const char *class_name, int64_t grace_ms,
+                   int64_t *ret_found, struct err *err) MUST_CHECK;
 
 /* How a finding must be proved before it may be acted on. */
 struct store_finding {
 	int64_t id; /* within the run, from 1 */
 	const char *class_name, *kind, *resource_id;
-	const char *parent_id; /* a snapshot's volume; else NULL */
+	const char *parent_id;                         /* a snapshot's volume; else NULL */
 	struct uuid team_id, function_id, revision_id; /* nil where unknown */
-	int64_t since_us;   /* since when it is so, as far as can be told */
-	const char *proof;  /* "none" (the database alone proves it), "absent", "present", "owner" */
-	const char *action; /* "clear", "doom", "adopt", "note" (for people; no act) */
+	int64_t since_us;                              /* since when it is so, as far as can be told */
+	const char *proof;    /* "none" (the database alone proves it), "absent", "present", "owner" */
+	const char *action;   /* "clear", "doom", "adopt", "note" (for people; no act) */
 	const char *verdict;  /* "young", "proved", "disproved", "unproved"; NULL: to be proved yet */
 	const char *result;   /* "done", "stale", "skipped", "failed", "dry"; NULL: none yet */
 	const char *why;      /* one line for people; may be NULL */
@@ -116,9 +116,10 @@ int store_run_findings(struct store_run *run, const char *what, int64_t after, i
 
 struct store_proof {
 	int64_t finding;
-	const char *seen;    /* "absent" (twice), "present", "unknown" */
-	const char *why;     /* unknown: what went wrong; else NULL */
-	const char *details; /* JSON object: status, marker, mounts (array of volume ids), looks with times */
+	const char *seen; /* "absent" (twice), "present", "unknown" */
+	const char *why;  /* unknown: what went wrong; else NULL */
+	const char
+	    *details; /* JSON object: status, marker, mounts (array of volume ids), looks with times */
 };
 /* What the platform said. Ownership is judged here: the marker is that of an open attempt of the same
  * team and template, or a mounted volume is one of that attempt's revision in our ledger. */
@@ -151,7 +152,7 @@ int store_run_load(struct store_run *run, const struct store_finding *findings, 
 struct store_pipeline {
 	int64_t unpublished, unpublished_since_us; /* outbox rows older than grace; 0: none */
 	int64_t undoomed, undoomed_since_us;       /* released for longer than grace */
-	int64_t untried, untried_since_us;         /* doomed, due for longer than grace, never claimed */
+	int64_t untried, untried_since_us; /* doomed, due for longer than grace, never claimed */
 	int64_t dead, dead_since_us;
 	int64_t refused;
 };
