@@ -50,11 +50,12 @@ int store_run_resolve(const struct pg_config *config, const char *text, const st
 /* ---- listing ---- */
 
 /* The teams to list, in the order of id, of those after `after` (nil: from the first): every team that
- * has a function that is not deleted, a ledger row of any state, or an open attempt. Returns how many
- * were given to fn, at most max. */
+ * has a function that is not deleted, a ledger row of any state, or an open attempt; with whether the
+ * ledger and the mappings say that some sandbox, some volume of it is live (not gone, not dead: an empty
+ * listing of that kind would be no truth). Returns how many were given to fn, at most max. */
 int store_run_teams(struct store_run *run, const struct uuid *after, int max,
-                    void (*fn)(void *arg, const struct uuid *team), void *arg,
-                    struct err *err) MUST_CHECK;
+                    void (*fn)(void *arg, const struct uuid *team, bool sandboxes, bool volumes),
+                    void *arg, struct err *err) MUST_CHECK;
 
 struct store_seen {
 	const char *kind; /* sandbox, volume */
@@ -65,8 +66,9 @@ struct store_seen {
 	const char *status;           /* NULL for a volume */
 	int64_t created_at_us;
 };
-/* One COPY for the whole listing: begin, rows in any number, end. Between the two nothing else may be
- * asked of the run. Rows are gathered and written in chunks of some 64 KiB. */
+/* COPY: begin, rows in any number, end; and again for the next teams, as often as it takes, all into one
+ * table. Between begin and end nothing else may be asked of the run. Rows are gathered and written in
+ * chunks of some 64 KiB. */
 int store_run_copy_begin(struct store_run *run, struct err *err) MUST_CHECK;
 int store_run_copy_row(struct store_run *run, const struct store_seen *row,
                        struct err *err) MUST_CHECK;
