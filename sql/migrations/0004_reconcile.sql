@@ -229,7 +229,7 @@ BEGIN
         PERFORM set_config('sandsweep.reason', '', true);
     ELSIF in_action = 'adopt' THEN
         SELECT * INTO attempt FROM sandsweep.restore_attempts WHERE id = in_attempt FOR UPDATE;
-        IF attempt.id IS NULL OR attempt.closed_at IS NOT NULL THEN
+        IF attempt.id IS NULL OR attempt.outcome IN ('mapped', 'failed') THEN
             RETURN 'the restore attempt is closed';
         ELSIF attempt.team_id <> res_team THEN
             RETURN 'the restore attempt is another team''s';
@@ -243,7 +243,7 @@ BEGIN
             RETURN 'the ledger knows it now';
         END IF;
         UPDATE sandsweep.restore_attempts SET closed_at = clock_timestamp(), outcome = 'abandoned', sandbox_id = res_id
-            WHERE id = attempt.id;
+            WHERE id = attempt.id AND closed_at IS NULL;
     END IF;
 
     SELECT * INTO res FROM sandsweep.owned_resources o
@@ -368,7 +368,8 @@ BEGIN
             observed = EXCLUDED.observed OR d.observed AND d.closed_at IS NULL,
             closed_at = NULL, outcome = NULL;
 
-    -- A restore that died before it had a sandbox: nothing of it was shown by a whole listing.
+    -- A restore that died before it had a sandbox: nothing of it was shown by a whole listing. It can no
+    -- longer end well; but its sandbox is looked for all the same, since a listing may lack a cluster.
     UPDATE sandsweep.restore_attempts a SET closed_at = clock_timestamp(), outcome = 'abandoned'
         WHERE a.closed_at IS NULL AND NOT run.dry AND run.mode = 'repair'
           AND a.started_at < run.t0 - 2 * (SELECT grace FROM pg_temp.ran WHERE class = 'orphan_sandbox')
@@ -385,6 +386,7 @@ BEGIN
         DELETE FROM sandsweep.reconcile_runs r WHERE r.finished_at < run.t0 - keep;
         DELETE FROM sandsweep.drift d WHERE d.closed_at < run.t0 - keep;
         DELETE FROM sandsweep.publish_attempts p WHERE p.closed_at < run.t0 - keep;
+        DELETE FROM sandsweep.restore_attempts a WHERE a.closed_at < run.t0 - keep;
     END IF;
     INSERT INTO sandsweep.audit_log (team_id, actor, action, function_id, details)
         VALUES (run.team_id, run.actor, CASE WHEN run.dry THEN 'reconcile.plan' ELSE 'reconcile.run' END, run.function_id,
@@ -392,4 +394,8 @@ BEGIN
     UPDATE sandsweep.reconcile_runs r SET finished_at = clock_timestamp(), outcome = in_outcome, counts = in_counts
         WHERE r.id = run.run_id;
 END $$;
+-- Restores that were given up may still turn out to have a sandbox.
+DROP INDEX sandsweep.restore_attempts_open;
+CREATE INDEX restore_attempts_open ON sandsweep.restore_attempts (team_id, template_id, started_at)
+    WHERE closed_at IS NULL OR outcome = 'abandoned';
 CREATE INDEX owned_resources_ended ON sandsweep.owned_resources (ended_at) WHERE state = 'gone' AND kind <> 'sandbox';

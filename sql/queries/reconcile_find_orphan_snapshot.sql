@@ -2,7 +2,7 @@
 -- $1 grace in ms; also how long a publish may take
 WITH ran AS (
     INSERT INTO pg_temp.ran VALUES ('orphan_snapshot', make_interval(secs => $1::bigint / 1000.0)) RETURNING grace
-), drifted AS (
+), suspect AS MATERIALIZED ( -- before the question below is asked, which is dear
     SELECT o.*, p.id AS publish_id, p.outcome AS publish_outcome,
            CASE WHEN f.deleted_at IS NOT NULL THEN 'function_deleted' WHEN r.id IS NULL THEN 'never_published'
                 END AS cause,
@@ -15,7 +15,8 @@ WITH ran AS (
     WHERE o.kind = 'snapshot' AND o.state = 'in_use' AND o.created_at <= t.t0
       AND (f.deleted_at IS NOT NULL OR r.id IS NULL)
       AND (t.team_id IS NULL OR o.team_id = t.team_id) AND (t.function_id IS NULL OR o.function_id = t.function_id)
-      AND sandsweep.in_use_because(o.kind, o.resource_id) IS NULL
+), drifted AS (
+    SELECT s.* FROM suspect s WHERE sandsweep.in_use_because(s.kind, s.resource_id) IS NULL
 ), found AS (
     INSERT INTO pg_temp.findings (class, kind, resource_id, parent_id, team_id, function_id, revision_id, since, proof,
         action, verdict, evidence)
