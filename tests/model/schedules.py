@@ -123,6 +123,7 @@ class Schedules:
             self.cur, "UPDATE shared_gateway.functions f SET active_revision_id = v.r::uuid FROM (VALUES %s) v (f, r) WHERE f.id = v.f::uuid",
             [(s.function, s.revisions[0]) for s in self.all], page_size=100000,
         )  # fmt: skip
+        self.cur.execute("ANALYZE shared_gateway.functions, shared_gateway.functions_revisions, sandsweep.owned_resources")
 
     # -- steps of the users, the host and the worker; each in all schedules of a list
 
@@ -264,6 +265,7 @@ class Schedules:
         for group in groups:
             self.life() if busy else None
             self.list(group, busy)
+        self.rows("ANALYZE pg_temp.seen, pg_temp.listings, sandsweep.restore_attempts")  # as a run does
         for name in CLASSES:
             self.life() if busy and self.rng.random() < 0.1 else None
             self.query(f"reconcile_find_{name}", 0)
