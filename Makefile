@@ -16,7 +16,7 @@ SQL := pg_params pg_common pg_conn pg_pool pg_sync row call ledger migrate store
        store_worker store_outbox store_targets cmd_migrate
 QUEUE := event client kafka topics producer idset relay partitions joining dead_letter consumer \
          cmd_topics
-PLATFORM := answer endpoint meter client
+PLATFORM := answer endpoint meter inventory client
 WORKER := limiter breaker verdict fair target record executor intake outbox worker cmd_worker \
           cmd_targets
 API := route auth ratelimit reply exchange function_json function_update handlers api cmd_api cmd_keys

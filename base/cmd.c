@@ -112,9 +112,22 @@ static void print_forms(FILE *out, const struct cmd *cmd)
 	}
 }
 
+static const struct cmd *find_cmd(const struct cmd_table *table, const char *name)
+{
+	for (size_t i = 0; i < table->cmd_count; i++)
+		if (strcmp(table->cmds[i].name, name) == 0)
+			return &table->cmds[i];
+	return NULL;
+}
+
 /* All commands, or the forms of one. */
 static int help(FILE *out, const struct cmd_table *table, const char *name)
 {
+	if (name && !find_cmd(table, name)) {
+		(void)fprintf(stderr, "sandsweep help: there is no command \"%s\"\n", name);
+		name = NULL;
+		out = stderr;
+	}
 	(void)fprintf(out, "usage: sandsweep [-c FILE] [-o section.key=value]... COMMAND ...\n\n");
 	for (size_t i = 0; i < table->cmd_count; i++) {
 		const struct cmd *cmd = &table->cmds[i];
@@ -128,14 +141,6 @@ static int help(FILE *out, const struct cmd_table *table, const char *name)
 	    out, "\nSettings come from FILE (or $SANDSWEEP_CONFIG), then from the environment\n"
 	         "(SANDSWEEP_SECTION_KEY), then from -o; `sandsweep config example` lists them all.\n");
 	return out == stdout ? CMD_OK : CMD_USAGE;
-}
-
-static const struct cmd *find_cmd(const struct cmd_table *table, const char *name)
-{
-	for (size_t i = 0; i < table->cmd_count; i++)
-		if (strcmp(table->cmds[i].name, name) == 0)
-			return &table->cmds[i];
-	return NULL;
 }
 
 static int run_cmd(const struct cmd_table *table, const struct cmd *cmd, const char *path,

@@ -260,7 +260,9 @@ static int load_override(struct config *config, const char *text, struct err *er
 	char section[64], key[128];
 	if (!dot || !equals || dot > equals || (size_t)(dot - text) >= sizeof(section) ||
 	    (size_t)(equals - dot) >= sizeof(key))
-		return err_set(err, ERR_REJECT, "usage", "-o takes section.key=value, not \"%s\"", text);
+		/* Without what may be its value: that could be a secret. */
+		return err_set(err, ERR_REJECT, "usage", "-o takes section.key=value, not \"%.*s\"",
+		               (int)strcspn(text, "="), text);
 	(void)snprintf(section, sizeof(section), "%.*s", (int)(dot - text), text);
 	(void)snprintf(key, sizeof(key), "%.*s", (int)(equals - dot - 1), dot + 1);
 	return set(config, section, key, equals + 1, err);

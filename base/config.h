@@ -41,7 +41,8 @@ struct config;
 
 /* Reads `path` (NULL: no file), the environment and `overrides` ("section.key=value"), and checks
  * every key of every section. The caller frees it with config_free().
- * NULL and *err (ERR_REJECT, code "config"): file, line, and what is wrong with it. */
+ * NULL and *err (ERR_REJECT): code "config", file, line, and what is wrong with it; code "usage" for
+ * an override that is no section.key=value. */
 struct config *config_load(const char *path, const struct config_section *const *sections,
                            size_t section_count, const char *const *overrides,
                            size_t override_count, struct err *err) MUST_CHECK;

@@ -16,13 +16,28 @@ static void one_line(char *text)
 			*p = ' ';
 }
 
+/* A text that was cut may end inside a UTF-8 character: the part of it goes. */
+static void whole_characters(char *text)
+{
+	size_t len = strlen(text), tail = 0;
+	while (tail < len && tail < 3 && ((unsigned char)text[len - 1 - tail] & 0xc0) == 0x80)
+		tail++;
+	if (tail == len)
+		return;
+	unsigned char lead = (unsigned char)text[len - 1 - tail];
+	size_t needs = lead >= 0xf0 ? 3 : lead >= 0xe0 ? 2 : lead >= 0xc0 ? 1 : 0;
+	if (tail < needs)
+		text[len - 1 - tail] = '\0';
+}
+
 static int set(struct err *err, enum err_kind kind, const char *code, const char *fmt, va_list ap)
 {
 	if (!err || err->kind != ERR_NONE)
 		return -1;
 	err->kind = kind;
 	(void)snprintf(err->code, sizeof(err->code), "%s", code ? code : "");
-	(void)vsnprintf(err->text, sizeof(err->text), fmt, ap);
+	if (vsnprintf(err->text, sizeof(err->text), fmt, ap) >= (int)sizeof(err->text))
+		whole_characters(err->text);
 	one_line(err->text);
 	return -1;
 }

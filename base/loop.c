@@ -181,7 +181,9 @@ void loop_timer_set(struct loop *loop, struct loop_timer *timer, int64_t delay_u
 {
 	if (timer->armed)
 		heap_remove(loop, timer);
-	timer->due_us = loop->now_us + (delay_us > 0 ? delay_us : 1); /* never this round */
+	if (delay_us <= 0)
+		delay_us = 1; /* never this round */
+	timer->due_us = delay_us < INT64_MAX - loop->now_us ? loop->now_us + delay_us : INT64_MAX;
 	timer->armed = true;
 	loop->timers = meld(loop->timers, timer);
 }

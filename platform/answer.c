@@ -13,7 +13,8 @@ const char *platform_op_name(enum platform_op op)
 	static const char *const names[PLATFORM_OP_COUNT] = {
 	    [PLATFORM_SANDBOX_DELETE] = "sandbox_delete",   [PLATFORM_SANDBOX_GET] = "sandbox_get",
 	    [PLATFORM_VOLUME_DELETE] = "volume_delete",     [PLATFORM_VOLUME_GET] = "volume_get",
-	    [PLATFORM_SNAPSHOT_DELETE] = "snapshot_delete",
+	    [PLATFORM_SNAPSHOT_DELETE] = "snapshot_delete", [PLATFORM_SANDBOX_LIST] = "sandbox_list",
+	    [PLATFORM_VOLUME_LIST] = "volume_list",
 	};
 	return (unsigned)op < PLATFORM_OP_COUNT ? names[op] : "unknown";
 }
@@ -164,6 +165,32 @@ static int read_body(const struct form *form, json_t *root, struct platform_answ
 	return read_error(form, root, ret);
 }
 
+/* A listing is long, and inventory.h parses it anyway. What is no object at all, such as a page of
+ * something in between, is seen without parsing. */
+static bool begins_object(const struct platform_reply *reply)
+{
+	for (size_t i = 0; i < reply->len; i++)
+		if (!memchr(" \t\r\n", reply->body[i], 4))
+			return reply->body[i] == '{';
+	return false;
+}
+
+static int check_body(const struct form *form, const struct platform_reply *reply,
+                      struct platform_answer *ret, struct err *err)
+{
+	AUTO(json_drop) json_t *root = NULL;
+	if (!form)
+		return err_set(err, ERR_REJECT, "status", "a status that the contract does not know");
+	if (form->success && reply->listing && begins_object(reply))
+		return 0;
+	root = json_parse(reply->body ? reply->body : "", reply->len, err);
+	if (!root)
+		return -1;
+	if (read_body(form, root, ret) < 0)
+		return err_set(err, ERR_REJECT, "form", "JSON, but not the envelope of the contract");
+	return 0;
+}
+
 void platform_answer_fault(enum platform_fault fault, const char *text, struct platform_answer *ret)
 {
 	*ret = (struct platform_answer){.fault = fault};
@@ -175,20 +202,15 @@ void platform_answer_read(const struct platform_reply *reply, int64_t wall_us,
 {
 	const struct form *form = form_of(reply->status);
 	struct err err = {0};
-	AUTO(json_drop) json_t *root = NULL;
 
 	*ret = (struct platform_answer){.status = reply->status};
 	if (reply->retry_after)
 		ret->retry_after_ms = platform_retry_after_ms(reply->retry_after, wall_us);
-	if (!form) {
+	if (check_body(form, reply, ret, &err) < 0) {
 		ret->fault = PLATFORM_MALFORMED;
-		copy_text("a status that the contract does not know", ret->text, sizeof(ret->text));
-		return;
+		copy_text(err.text, ret->text, sizeof(ret->text));
+	} else if (form->success) {
+		ret->body = reply->body;
+		ret->body_len = reply->len;
 	}
-	root = json_parse(reply->body ? reply->body : "", reply->len, &err);
-	if (root && read_body(form, root, ret) == 0)
-		return;
-	ret->fault = PLATFORM_MALFORMED;
-	copy_text(root ? "JSON, but not the envelope of the contract" : err.text, ret->text,
-	          sizeof(ret->text));
 }

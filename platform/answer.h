@@ -5,6 +5,7 @@
 #ifndef PLATFORM_ANSWER_H
 #define PLATFORM_ANSWER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -15,13 +16,16 @@ enum { PLATFORM_RETRY_AFTER_MAX_MS = 3600000 };
 /* A complete reply, as it came. */
 struct platform_reply {
 	int status;
+	bool listing;            /* of a listing: a 2xx need only begin as an object, see below */
 	const char *retry_after; /* the header's value; NULL without one */
 	const char *body;        /* not NUL-terminated; may be NULL when len is 0 */
 	size_t len;
 };
 
 /* Fills *ret: fault (PLATFORM_ANSWERED or PLATFORM_MALFORMED), status, code, text, retry_after_ms;
- * latency_us is 0 and reused false. Texts are valid UTF-8 without control characters.
+ * latency_us is 0 and reused false; body is the reply's for an answered 2xx, else NULL. A listing's
+ * 2xx is not parsed here, since inventory.h will: ANSWERED then says only that its body begins as a
+ * JSON object, and whoever reads it takes a refusal of inventory.h for PLATFORM_MALFORMED. Texts are valid UTF-8 without control characters.
  * `wall_us` is the time that an HTTP date in Retry-After is compared with. Never fails. */
 void platform_answer_read(const struct platform_reply *reply, int64_t wall_us,
                           struct platform_answer *ret);

@@ -11,6 +11,7 @@
 #include "answer.h"
 #include "base/buf.h"
 #include "endpoint.h"
+#include "inventory.h"
 #include "meter.h"
 
 enum {
@@ -26,13 +27,16 @@ enum {
 /* ---- tables ---- */
 
 static const struct {
-	const char *method, *path, *middle; /* path [parent middle] id */
+	const char *method, *path, *middle;         /* path [parent middle] id */
+	enum { ONE, LISTING, LISTING_PAGED } shape; /* a listing is the path alone */
 } ops[PLATFORM_OP_COUNT] = {
     [PLATFORM_SANDBOX_DELETE] = {"DELETE", "/api/v1/sandboxes/", NULL},
     [PLATFORM_SANDBOX_GET] = {"GET", "/api/v1/sandboxes/", NULL},
     [PLATFORM_VOLUME_DELETE] = {"DELETE", "/api/v1/sandboxvolumes/", NULL},
     [PLATFORM_VOLUME_GET] = {"GET", "/api/v1/sandboxvolumes/", NULL},
     [PLATFORM_SNAPSHOT_DELETE] = {"DELETE", "/api/v1/sandboxvolumes/", "/snapshots/"},
+    [PLATFORM_SANDBOX_LIST] = {"GET", "/api/v1/sandboxes", NULL, LISTING_PAGED},
+    [PLATFORM_VOLUME_LIST] = {"GET", "/api/v1/sandboxvolumes", NULL, LISTING},
 };
 
 /* What libcurl's results are to us. A result that is not here broke off in the middle. */
@@ -151,10 +155,15 @@ static void retire(struct platform_call *call)
 }
 
 /* Reports what became of the call. It is retired first, so that its handle can serve a call that
- * `done` sends; nothing of it may be touched after. */
+ * `done` sends; nothing of it may be touched after, and a body that `done` may read leaves it before. */
 static void finish(struct platform_call *call, struct platform_answer *answer)
 {
 	struct platform *platform = call->platform;
+	AUTO(buf_done) struct buf body = {0};
+	if (answer->body) {
+		body = call->body;
+		buf_init(&call->body, body.max);
+	}
 	void (*done)(void *, const struct platform_answer *) = call->done;
 	void *arg = call->arg;
 	answer->latency_us = loop_now_us(platform->loop) - call->sent_us;
@@ -172,6 +181,7 @@ static void read_reply(struct platform_call *call, struct platform_answer *answe
 	(void)curl_easy_header(call->easy, "Retry-After", 0, CURLH_HEADER, -1, &retry_after);
 	const struct platform_reply reply = {
 	    .status = (int)status,
+	    .listing = ops[call->op].shape != ONE,
 	    .retry_after = retry_after ? retry_after->value : NULL,
 	    .body = call->body.data,
 	    .len = call->body.len,
@@ -404,16 +414,25 @@ static bool id_fits(const char *id)
 	return id && *id && strlen(id) <= ID_MAX_BYTES && strcmp(id, ".") != 0 && strcmp(id, "..") != 0;
 }
 
+static int check_request(const struct platform_request *request, struct err *err)
+{
+	int shape = ops[request->op].shape;
+	const char *middle = ops[request->op].middle;
+	if (shape == ONE && (!id_fits(request->id) || (middle && !id_fits(request->parent_id))))
+		return err_set(err, ERR_REJECT, "bad_id",
+		               "an id that is empty, \".\", \"..\" or longer than %d bytes", ID_MAX_BYTES);
+	if (shape == LISTING_PAGED &&
+	    (request->limit < 1 || request->limit > INVENTORY_PAGE_MAX || request->offset < 0))
+		return err_set(err, ERR_REJECT, "bad_page", "not 1 to %d rows from 0 on",
+		               INVENTORY_PAGE_MAX);
+	return 0;
+}
+
 static int build_url(struct platform *platform, const struct platform_request *request,
                      struct err *err)
 {
 	const char *middle = ops[request->op].middle;
 	struct buf *url = &platform->url;
-	if (!id_fits(request->id) || (middle && !id_fits(request->parent_id)))
-		return err_set(err, ERR_REJECT, "bad_id",
-		               "an id that cannot be a part of a path: empty, \".\", \"..\" or longer "
-		               "than %d bytes",
-		               ID_MAX_BYTES);
 	buf_clear(url);
 	(void)buf_str(url, platform->endpoint.base);
 	(void)buf_str(url, ops[request->op].path);
@@ -421,7 +440,11 @@ static int build_url(struct platform *platform, const struct platform_request *r
 		(void)buf_percent(url, request->parent_id);
 		(void)buf_str(url, middle);
 	}
-	(void)buf_percent(url, request->id);
+	if (ops[request->op].shape == ONE)
+		(void)buf_percent(url, request->id);
+	if (ops[request->op].shape == LISTING_PAGED)
+		(void)buf_printf(url, "?limit=%lld&offset=%lld", (long long)request->limit,
+		                 (long long)request->offset);
 	return url->failed ? err_oom(err) : 0;
 }
 
@@ -453,7 +476,7 @@ static int start(struct platform_call *call, const struct platform_request *requ
 struct platform_call *platform_send(struct platform *platform,
                                     const struct platform_request *request, struct err *err)
 {
-	if (build_url(platform, request, err) < 0)
+	if (check_request(request, err) < 0 || build_url(platform, request, err) < 0)
 		return NULL;
 	struct platform_call *call = call_take(platform);
 	if (!call || start(call, request) < 0) {

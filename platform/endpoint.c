@@ -28,8 +28,10 @@ static const struct config_row config_rows[] = {
     ROW(connections_max, CONFIG_I64, 1, 10000, "256", false,
         "Connections to the platform at most. Calls beyond it wait for one, and their time runs: "
         "keep it at or above the calls in flight."),
-    ROW(body_max_bytes, CONFIG_I64, 1024, 67108864, "1048576", false,
-        "The longest answer that is read. A longer one counts as a failed call."),
+    ROW(body_max_bytes, CONFIG_I64, 1024, 67108864, "4194304", false,
+        "The longest answer that is read. A longer one counts as a failed call. The longest is the "
+        "listing of a team's volumes, which has no pages: about 400 bytes a volume. A page of "
+        "sandboxes, 200 at most, has some 75000."),
 };
 #undef ROW
 

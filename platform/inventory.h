@@ -1,5 +1,10 @@
 /* What the platform says it has: a page of a listing, and one sandbox in full. Pure: bytes in, structs
- * out. Anything that is not of the contract's form is refused as a whole. */
+ * out. Anything that is not of the contract's form is refused as a whole; fields that are not read may
+ * be anything. Of what is read:
+ *   - an id has 1 to 256 bytes, a template and a status 0 to 256, none with control characters;
+ *   - a time is RFC 3339 and after 1970: Go's zero time and 0 mean "not set", and a thing without a
+ *     time of creation would look old enough for anything;
+ *   - where null or "" may stand for "none" this is said below. */
 #ifndef PLATFORM_INVENTORY_H
 #define PLATFORM_INVENTORY_H
 
@@ -12,26 +17,30 @@
 
 enum { INVENTORY_PAGE_MAX = 200, INVENTORY_MOUNTS_MAX = 64 };
 
+/* All functions that read: 0, or -1 and *err: ERR_REJECT "malformed", saying what and where;
+ * ERR_RETRY "ENOMEM". *ret is written only on success, and owns memory then. */
+
 struct inventory_item {
 	const char *id;
 	const char *template_id;      /* sandboxes; else NULL */
 	const char *status;           /* sandboxes; else NULL */
-	const char *cluster_id;       /* sandboxes, where the scheduler tells it; else NULL */
-	const char *source_volume_id; /* volumes that have one; else NULL */
+	const char *cluster_id;       /* sandboxes, where the scheduler tells it; none: NULL */
+	const char *source_volume_id; /* volumes that have one; none: NULL */
 	int64_t created_at_us;        /* wall clock */
 };
 struct inventory_page {
 	json_t *json; /* owns every text */
-	json_t *rows; /* of it */
+	json_t *rows; /* of it; NULL for an empty listing of volumes */
 	size_t count;
 	int64_t total; /* sandboxes: `count` of the answer; volumes: -1 */
 	bool has_more;
 };
-/* {"success":true,"data":{"sandboxes":[...],"count":N,"has_more":B}}. ERR_REJECT "malformed" for any
- * other form: a row without id, template or time, a negative count, more than INVENTORY_PAGE_MAX rows. */
+/* {"success":true,"data":{"sandboxes":[...],"count":N,"has_more":B}}. Refused: a row without id,
+ * template, status or time, a negative count, more than INVENTORY_PAGE_MAX rows. Whether the count
+ * fits the rows, and whether a row comes twice, is not judged here. */
 int inventory_sandboxes(const char *body, size_t len, struct inventory_page *ret,
                         struct err *err) MUST_CHECK;
-/* {"success":true,"data":[...]} ; null is an empty list. */
+/* {"success":true,"data":[...]}; a null is an empty list, an absent one is refused. */
 int inventory_volumes(const char *body, size_t len, struct inventory_page *ret,
                       struct err *err) MUST_CHECK;
 /* Row `at` of a page; never fails, the page was checked. Texts live as long as the page. */
@@ -41,15 +50,18 @@ void inventory_page_done(struct inventory_page *page); /* for AUTO; safe on {0} 
 struct inventory_sandbox {
 	json_t *json; /* owns every text */
 	const char *id, *team_id, *template_id, *status;
-	const char
-	    *marker; /* SANDSWEEP_RUNTIME in the environment of any of its services; NULL: none */
+	/* SANDSWEEP_RUNTIME in the environment of any of its services; NULL: none, or a text that is no
+	 * id and so cannot be ours. */
+	const char *marker;
 	const char *mounts[INVENTORY_MOUNTS_MAX]; /* volume ids */
 	size_t mount_count;
 	int64_t created_at_us;
 };
-/* {"success":true,"data":{...}} of GET /sandboxes/{id}. ERR_REJECT "malformed". */
+/* {"success":true,"data":{...}} of GET /sandboxes/{id}; services, a service's runtime, its env_vars and
+ * mounts may be absent or null. Refused besides: a marker that is no text, two that differ, more than
+ * INVENTORY_MOUNTS_MAX mounts. That it is the sandbox that was asked for is not judged here. */
 int inventory_sandbox(const char *body, size_t len, struct inventory_sandbox *ret,
                       struct err *err) MUST_CHECK;
-void inventory_sandbox_done(struct inventory_sandbox *sandbox);
+void inventory_sandbox_done(struct inventory_sandbox *sandbox); /* for AUTO; safe on {0} */
 
 #endif

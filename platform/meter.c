@@ -28,6 +28,8 @@ static const struct {
     [PLATFORM_VOLUME_DELETE] = {"op=\"volume_delete\"", OUTCOMES("volume_delete")},
     [PLATFORM_VOLUME_GET] = {"op=\"volume_get\"", OUTCOMES("volume_get")},
     [PLATFORM_SNAPSHOT_DELETE] = {"op=\"snapshot_delete\"", OUTCOMES("snapshot_delete")},
+    [PLATFORM_SANDBOX_LIST] = {"op=\"sandbox_list\"", OUTCOMES("sandbox_list")},
+    [PLATFORM_VOLUME_LIST] = {"op=\"volume_list\"", OUTCOMES("volume_list")},
 };
 
 _Static_assert((int)OUT_FAULT == (int)METER_STATUSES, "labels are in the order of outcomes");

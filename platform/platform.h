@@ -59,7 +59,9 @@ struct platform_answer {
 	    retry_after_ms; /* 0: none. Seconds or an HTTP date (RFC 9110 10.2.3), at most an hour */
 	int64_t latency_us;
 	bool reused; /* the connection was kept alive from before */
-	/* The body of a trusted 2xx, for inventory.h; borrowed during `done`. NULL otherwise. */
+	/* The body of a trusted 2xx, for inventory.h; borrowed until `done` returns, whatever it sends or
+	 * cancels meanwhile. NULL otherwise. A listing's was not parsed yet: what inventory.h refuses
+	 * of it is to be taken for PLATFORM_MALFORMED. */
 	const char *body;
 	size_t body_len;
 };
@@ -84,7 +86,9 @@ struct platform_request {
 };
 /* Everything is copied. NULL and *err (done is not called): ERR_RETRY without memory; ERR_REJECT
  * "bad_id" for an id that cannot be one part of a path: NULL, empty, ".", ".." (whatever stands
- * between could resolve them and another resource would be deleted) or longer than 256 bytes. */
+ * between could resolve them and another resource would be deleted) or longer than 256 bytes;
+ * "bad_page" for a limit outside 1..INVENTORY_PAGE_MAX, which the platform would change silently, or
+ * an offset below 0. */
 struct platform_call *platform_send(struct platform *platform,
                                     const struct platform_request *request,
                                     struct err *err) MUST_CHECK;

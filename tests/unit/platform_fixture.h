@@ -1,5 +1,6 @@
-/* What test_platform.c stands on: a small HTTP server that misbehaves on demand (the last part of
- * the path is the id of a script) and a client, both on the loop of the test. */
+/* What test_platform.c and test_platform_listing.c stand on: a small HTTP server that misbehaves on
+ * demand (the last part of the path is the id of a script) and a client, both on the loop of the
+ * test. */
 #ifndef TESTS_UNIT_PLATFORM_FIXTURE_H
 #define TESTS_UNIT_PLATFORM_FIXTURE_H
 
@@ -20,9 +21,12 @@
 #include "base/macros.h"
 #include "platform/platform.h"
 
+#pragma GCC diagnostic ignored "-Wunused-function" /* no test needs all of it */
+
 enum {
 	CONNS_MAX = 512,
 	BODY_MAX = 4096,
+	REPLY_MAX = 160 * 1024,
 	MANY = 64, /* calls at once */
 	TIMEOUT_MS = 400,
 	LONG_MS = 30000,  /* a deadline that no test waits for */
@@ -43,7 +47,8 @@ struct server {
 	struct loop_io io;
 	struct conn *conns[CONNS_MAX];
 	int port, accepted, requests, open, open_most;
-	char head[4096]; /* of the last request */
+	char head[4096];   /* of the last request */
+	const char *reply; /* to every request, whatever its path; NULL: the script's */
 };
 
 static void conn_close(struct conn *conn, bool reset)
@@ -122,8 +127,10 @@ static bool serve(struct conn *conn, size_t head_len)
 	memmove(conn->in, conn->in + head_len, conn->len - head_len);
 	conn->len -= head_len;
 	conn->in[conn->len] = '\0';
-	const struct script *script = script_of(server->head);
-	if (script->reply)
+	const struct script *script = server->reply ? &scripts[0] : script_of(server->head);
+	if (server->reply)
+		say(conn, server->reply);
+	else if (script->reply)
 		say(conn, script->reply);
 	if (strcmp(script->id, "is-large") == 0)
 		for (int i = 0; i <= BODY_MAX / 16; i++)
@@ -159,6 +166,8 @@ static void on_accept(void *arg, uint32_t events)
 	(void)events;
 	struct server *server = arg;
 	int fd = accept4(server->io.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC), at = 0;
+	int room = REPLY_MAX; /* say() waits for nobody */
+	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &room, sizeof(room)), 0);
 	struct conn *conn = calloc(1, sizeof(*conn));
 	assert_true(fd >= 0 && conn);
 	while (server->conns[at])

@@ -314,6 +314,8 @@ static const struct main_case {
 	{"help for one", {"sandsweep", "help", "echo"}, NULL, 0,
 	 "\n\n  echo      say what was said\n    sandsweep echo [WORD]...\n"
 	 "    sandsweep echo --again\n\n", NULL},
+	{"help for what is none", {"sandsweep", "help", "shout"}, NULL, 64, NULL,
+	 "sandsweep help: there is no command \"shout\"\nusage: sandsweep "},
 	{"version", {"sandsweep", "version"}, NULL, 0, "sandsweep " SANDSWEEP_VERSION "\n", NULL},
 	{"version as an option", {"sandsweep", "--version"}, NULL, 0,
 	 "sandsweep " SANDSWEEP_VERSION "\n", NULL},

@@ -63,6 +63,25 @@ static void test_text_past_its_end_is_cut(void **state)
 	assert_string_equal(err.text, x511);
 }
 
+static void test_no_character_is_cut(void **state)
+{
+	(void)state;
+	static const char *const characters[] = {"\xc3\xa9", "\xe2\x82\xac", "\xf0\x9f\xa6\x8a"};
+	for (size_t i = 0; i < N_OF(characters); i++) {
+		size_t size = strlen(characters[i]);
+		for (size_t room = 0; room <= size; room++) {
+			struct err err = {0};
+			int before = (int)(511 - room);
+			(void)err_set(&err, ERR_REJECT, "word", "%.*s%s%s", before, x511, characters[i], x511);
+			assert_int_equal(strlen(err.text), room == size ? 511 : (size_t)before);
+			assert_memory_equal(err.text, x511, (size_t)before);
+		}
+	}
+	struct err err = {0};
+	(void)err_set(&err, ERR_REJECT, "word", "%.*s\xc3", 510, x511); /* whole: what it was given */
+	assert_int_equal(strlen(err.text), 511);
+}
+
 static void test_the_first_error_wins(void **state)
 {
 	(void)state;
@@ -147,6 +166,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_set),
 	    cmocka_unit_test(test_text_past_its_end_is_cut),
+	    cmocka_unit_test(test_no_character_is_cut),
 	    cmocka_unit_test(test_the_first_error_wins),
 	    cmocka_unit_test(test_nobody_asks),
 	    cmocka_unit_test(test_errno),

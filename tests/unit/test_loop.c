@@ -939,7 +939,7 @@ static void test_waiting(void **state)
 static void test_waiting_for_a_descriptor(void **state)
 {
 	struct rig *rig = *state;
-	static const int64_t timers_us[] = {0, 3600000000, 3600001000, INT64_MAX / 2};
+	static const int64_t timers_us[] = {0, 3600000000, 3600001000, INT64_MAX / 2, INT64_MAX};
 	for (size_t i = 0; i < N_OF(timers_us); i++) {
 		const struct itimerspec soon = {.it_value.tv_nsec = 1000000};
 		struct sock sock = {.rig = rig, .letter = 'a', .fd = timerfd_create(CLOCK_MONOTONIC, 0)};

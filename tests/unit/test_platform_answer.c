@@ -131,6 +131,69 @@ static void test_cases(void **state)
 	}
 }
 
+/* Of a listing only the first byte that is no white space is looked at; errors are read as ever. */
+static const struct {
+	const char *name;
+	int status;
+	const char *body;
+	enum platform_fault fault;
+} listings[] = {
+    {"an object", 200, "{\"success\":true,\"data\":[]}", ANSWERED},
+    {"white space around", 200, " \t\r\n{} ", ANSWERED},
+    {"an object without an end", 200, "{", ANSWERED},
+    {"success that says false", 200, "{\"success\":false}", ANSWERED},
+    {"nothing", 200, "", MALFORMED},
+    {"white space", 200, " \n", MALFORMED},
+    {"an array", 200, "[{\"success\":true}]", MALFORMED},
+    {"a page", 200, "<html>{}</html>", MALFORMED},
+    {"another white space", 200, "\v{\"success\":true}", MALFORMED},
+    {"a byte order mark", 200, "\xef\xbb\xbf{\"success\":true}", MALFORMED},
+    {"a redirect", 302, "{\"success\":true}", MALFORMED},
+    {"absent", 404, ERROR("not_found", "m"), ANSWERED},
+    {"absent, half", 404, "{\"success\":false", MALFORMED},
+    {"absent, a router's", 404, "{}", MALFORMED},
+    {"busy", 503, ERROR("unavailable", "m"), ANSWERED},
+    {"busy, half", 503, "{", MALFORMED},
+};
+
+static void test_listings(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < N_OF(listings); i++) {
+		struct platform_answer answer;
+		const char *body = listings[i].body;
+		const struct platform_reply reply = {
+		    .status = listings[i].status, .listing = true, .body = body, .len = strlen(body)};
+		platform_answer_read(&reply, 0, &answer);
+		if (answer.fault != listings[i].fault)
+			fail_msg("%s: %s, \"%s\"", listings[i].name, platform_fault_name(answer.fault),
+			         answer.text);
+		assert_true(answer.fault == ANSWERED || *answer.text);
+	}
+	const struct platform_reply none = {.status = 200, .listing = true};
+	struct platform_answer answer;
+	platform_answer_read(&none, 0, &answer);
+	assert_int_equal(answer.fault, MALFORMED);
+}
+
+/* The body is handed on with what may be trusted and is no error. */
+static void test_bodies(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < N_OF(cases); i++)
+		for (int listing = 0; listing < 2; listing++) {
+			struct platform_answer answer;
+			const struct platform_reply reply = {.status = cases[i].status,
+			                                     .listing = listing,
+			                                     .body = cases[i].body,
+			                                     .len = strlen(cases[i].body)};
+			platform_answer_read(&reply, 0, &answer);
+			bool trusted = answer.fault == ANSWERED && answer.status < 300;
+			assert_ptr_equal(answer.body, trusted ? cases[i].body : NULL);
+			assert_int_equal(answer.body_len, trusted ? reply.len : 0);
+		}
+}
+
 /* Every beginning of a whole reply is not a reply. */
 static void test_truncated(void **state)
 {
@@ -336,6 +399,8 @@ static void test_names(void **state)
 	(void)state;
 	assert_string_equal(platform_op_name(PLATFORM_SANDBOX_DELETE), "sandbox_delete");
 	assert_string_equal(platform_op_name(PLATFORM_SNAPSHOT_DELETE), "snapshot_delete");
+	assert_string_equal(platform_op_name(PLATFORM_SANDBOX_LIST), "sandbox_list");
+	assert_string_equal(platform_op_name(PLATFORM_VOLUME_LIST), "volume_list");
 	assert_string_equal(platform_op_name(PLATFORM_OP_COUNT), "unknown");
 	assert_string_equal(platform_fault_name(PLATFORM_TIMEOUT), "timeout");
 	assert_string_equal(platform_fault_name(PLATFORM_FAULT_COUNT), "unknown");
@@ -347,6 +412,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_cases),
+	    cmocka_unit_test(test_listings),
+	    cmocka_unit_test(test_bodies),
 	    cmocka_unit_test(test_truncated),
 	    cmocka_unit_test(test_deep),
 	    cmocka_unit_test(test_huge),

@@ -144,7 +144,7 @@ static void test_section(void **state)
 	assert_int_equal(read.connect_timeout_ms, 2000);
 	assert_int_equal(read.timeout_ms, 15000);
 	assert_int_equal(read.connections_max, 256);
-	assert_int_equal(read.body_max_bytes, 1048576);
+	assert_int_equal(read.body_max_bytes, 4194304);
 	config_free(config);
 }
 
