@@ -19,11 +19,12 @@ QUEUE := event client kafka topics producer idset relay partitions joining dead_
 PLATFORM := answer endpoint meter inventory client
 WORKER := limiter breaker verdict fair target record executor intake outbox worker cmd_worker \
           cmd_targets
+RECONCILE := classes settings completeness guard pacer asker finding lister prover gauges run
 API := route auth ratelimit reply exchange function_json function_update handlers api cmd_api cmd_keys
 
 lib = $(foreach s,$(BASE),base/$(s)) $(foreach s,$(SQL),sql/$(s)) $(foreach s,$(QUEUE),queue/$(s)) \
       $(foreach s,$(PLATFORM),platform/$(s)) $(foreach s,$(WORKER),worker/$(s)) \
-      $(foreach s,$(API),api/$(s))
+      $(foreach s,$(RECONCILE),reconcile/$(s)) $(foreach s,$(API),api/$(s))
 SIM := $(basename $(wildcard tests/sim/*.c))
 UNIT := $(basename $(notdir $(wildcard tests/unit/test_*.c)))
 FUZZ := $(basename $(notdir $(wildcard tests/fuzz/fuzz_*.c)))

@@ -21,7 +21,10 @@ enum completeness {
 };
 const char *completeness_name(enum completeness c); /* "complete", "short", ... */
 
-/* One team's listing of one kind, page by page. */
+enum { LISTING_CLUSTER_CAP = 200, LISTING_CLUSTERS_MAX = 64 };
+
+/* One team's listing of one kind, page by page: the first, which tells how many there must be, then the others
+ * in any order, then the first once more. */
 struct listing_check {
 	int64_t page_rows; /* what a full page has */
 	int64_t total;     /* what the platform says; -1: not yet */
@@ -29,7 +32,13 @@ struct listing_check {
 	uint64_t first_hash; /* of the first page's ids, in order */
 	bool expects_some;   /* the ledger holds live things of this kind and team */
 	bool first_seen, again_seen;
-	enum completeness verdict; /* the first thing that was wrong */
+	enum completeness verdict; /* the first thing that was wrong; LISTING_COMPLETE: nothing yet */
+	uint64_t offsets;          /* which pages came, as a sum of hashes */
+	int cluster_count;         /* past LISTING_CLUSTERS_MAX: some are not counted */
+	struct {
+		uint64_t hash;
+		int64_t rows;
+	} clusters[LISTING_CLUSTERS_MAX];
 };
 void listing_check_init(struct listing_check *check, int64_t page_rows, bool expects_some);
 struct listing_page_facts {
@@ -38,9 +47,13 @@ struct listing_page_facts {
 	uint64_t hash; /* over the ids of the page, in order */
 };
 void listing_check_page(struct listing_check *check, const struct listing_page_facts *page);
+/* One row of a page (not of the second look) whose cluster was told; NULL: it was not. The scheduler in
+ * front of several clusters asks each for its first 200 and knows nothing of the rest, so a cluster with
+ * exactly 200 rows may have more. Listings without such a cap are never told of rows. */
+void listing_check_cluster(struct listing_check *check, const char *cluster_id);
 void listing_check_again(struct listing_check *check, const struct listing_page_facts *first_page);
 void listing_check_error(struct listing_check *check);
-/* The judgement; LISTING_UNFINISHED while pages or the second look at the first page are missing. */
+/* The judgement: what was wrong, as soon as something is; LISTING_UNFINISHED while pages or the second look at the first page are missing. */
 enum completeness listing_check_verdict(const struct listing_check *check);
 
 /* FNV-1a over an id and its end, to be fed in turn; begins with LISTING_HASH_SEED. */

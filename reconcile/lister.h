@@ -9,7 +9,8 @@ struct lister_result {
 	int64_t teams, listings, rows, pages, retries;
 };
 /* Lists sandboxes and volumes of every team of the run, and stores how complete each listing is.
- * Drives the loop until all is there. Memory: pages in flight, and one small record a team in flight.
+ * Drives the loop until all is there. Memory: pages in flight, and a small record of each of the some
+ * thousand teams that are listed together, in one COPY: not of how many there are.
  * -1 and *err only when Postgres or the loop fail, or *stop became true; what the platform does wrong
  * ends in the listings. */
 int lister_run(struct loop *loop, struct platform *platform, struct store_run *run,

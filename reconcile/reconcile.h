@@ -74,12 +74,14 @@ struct reconcile_request {
 	bool only[CLASS_COUNT];           /* with any_only: no other class */
 	bool any_only;
 	int64_t allow; /* acts that a person allows beyond the blast radius; 0: none */
-	/* A sealed plan instead of looking for findings; NULL: look. */
-	const struct reconcile_plan *plan;
+	/* A sealed plan instead of looking for findings; NULL: look. It is the consent to exactly its acts, so
+	 * the blast radius is not asked; every item is proved anew. Read during the run, not kept. */
+	struct reconcile_plan *plan;
 };
 
 /* What it says on the way, all from within reconcile_run(). Any may be NULL. */
 struct reconcile_watcher {
+	/* phase "list" (teams), "find" (classes), "prove" (findings), "act" (findings); total 0: not known. */
 	void (*progress)(void *arg, const char *phase, int64_t done, int64_t total);
 	void *arg;
 };
@@ -92,6 +94,8 @@ struct reconcile_class_counts {
 struct reconcile_summary {
 	enum reconcile_verdict verdict;
 	char text[512]; /* one sentence: what stopped it, who holds the lock */
+	const char *mode; /* as the request and the configuration have it */
+	bool dry;
 	int64_t run_id, term, t0_us;
 	int64_t system_id;
 	char database[128];
