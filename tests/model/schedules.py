@@ -273,6 +273,7 @@ class Schedules:
         for group in self.split(ids, 2 if busy else 1):
             self.life() if busy else None
             self.prove(group, busy)
+        self.rows("ANALYZE pg_temp.findings, sandsweep.owned_resources")
         proved = [id for id, in self.rows("SELECT id FROM pg_temp.findings WHERE verdict = 'proved' AND action <> 'note'")]
         for group in self.split(proved, 3 if busy else 1):
             self.life() if busy else None
