@@ -15,7 +15,7 @@ from tests.support.stack import Stack
 from .schedules import CLASSES, Schedules
 
 SCHEDULES = int(os.environ.get("SCHEDULES", "10000"))
-FIRST = int(os.environ.get("SCHEDULES_SEED", "0")) or random.SystemRandom().randrange(1, 1 << 31)
+FIRST = int(os.environ.get("SCHEDULES_SEED") or "0") or random.SystemRandom().randrange(1, 1 << 31)
 BATCH = 500
 
 

@@ -22,7 +22,7 @@ from .oracle import Truth, truth
 from .worlds import REPLICA, World, fill, make_world
 
 WORLDS = int(os.environ.get("WORLDS", "500"))
-FIRST = int(os.environ.get("WORLDS_SEED", "0")) or random.SystemRandom().randrange(1, 1 << 31)
+FIRST = int(os.environ.get("WORLDS_SEED") or "0") or random.SystemRandom().randrange(1, 1 << 31)
 BATCH = 50
 FIRST_GRACE, SECOND_GRACE = 900, 5  # seconds; what is young for the first run is old for the second
 TABLES = """shared_gateway.functions, shared_gateway.functions_revisions, sandsweep.owned_resources, sandsweep.outbox, sandsweep.restore_attempts,
