@@ -12,8 +12,8 @@ CC = gcc
 # ---- sources: what is built is written down here ----
 BASE := err clock log loop buf num uuid rand backoff hash trace killpoint json metrics \
         http http_take http_answer http_listen http_guard config supervise cmd
-SQL := pg_params pg_common pg_conn pg_pool pg_sync row call ledger migrate store_api store_keys \
-       store_worker store_outbox store_targets cmd_migrate
+SQL := pg_params pg_common pg_conn pg_pool pg_sync copy row call ledger migrate store_api store_keys \
+       store_worker store_outbox store_targets store_reconcile cmd_migrate
 QUEUE := event client kafka topics producer idset relay partitions joining dead_letter consumer \
          cmd_topics
 PLATFORM := answer endpoint meter inventory client

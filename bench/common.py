@@ -291,13 +291,13 @@ def fill_functions(bench_: Bench, functions: int, teams: int, mapped: bool) -> N
         f"""INSERT INTO shared_gateway.functions_revisions (id, function_id, team_id, revision_number, source_sandbox_id,
                 source_service_id, source_template_id, service_snapshot, runtime_sandbox_id, runtime_context_id, runtime_updated_at)
             SELECT {uuid_sql('revision', 'n')}, {uuid_sql('function', 'n')}, {team}, 1, 'source-' || n, 'web', 'default', '{{}}',
-                   {"'sandbox-' || n, 'context-' || n, now()" if mapped else "NULL, NULL, NULL"}
+                   {"'sandbox-' || lpad(n::text, 8, '0'), 'context-' || n, now()" if mapped else "NULL, NULL, NULL"}
             FROM generate_series(1, {functions}) n""",
     )
     if mapped:
         bench_.sql(
             f"""INSERT INTO sandsweep.owned_resources (kind, resource_id, team_id, function_id, revision_id)
-                SELECT 'sandbox', 'sandbox-' || n, {team}, {uuid_sql('function', 'n')}, {uuid_sql('revision', 'n')}
+                SELECT 'sandbox', 'sandbox-' || lpad(n::text, 8, '0'), {team}, {uuid_sql('function', 'n')}, {uuid_sql('revision', 'n')}
                 FROM generate_series(1, {functions}) n"""
         )
 

@@ -7,6 +7,7 @@
 
 struct pg_sync {
 	PGconn *conn;
+	const char *copying; /* the query whose outcome nobody has asked for yet; NULL: none */
 };
 
 /* A server that cannot be reached may come back; one that answers and refuses will not. */
@@ -62,11 +63,26 @@ void pg_sync_close(struct pg_sync **sync)
 	*sync = NULL;
 }
 
+int pg_sync_copied(struct pg_sync *sync, struct err *err)
+{
+	const char *name = sync->copying;
+	int rc = 0;
+	if (!name)
+		return 0;
+	sync->copying = NULL;
+	for (PGresult *res; (res = PQgetResult(sync->conn)) != NULL; PQclear(res))
+		if (PQresultStatus(res) != PGRES_COMMAND_OK)
+			rc = pg_result_err(err, res, sync->conn, name);
+	if (PQstatus(sync->conn) != CONNECTION_OK)
+		rc = pg_result_err(err, NULL, sync->conn, name);
+	return rc;
+}
+
 int pg_sync_run(struct pg_sync *sync, enum query_id query, const struct pg_params *params,
                 struct pg_result **ret, struct err *err)
 {
 	const char *values[PG_PARAMS_MAX];
-	if (pg_params_values(params, values, err) < 0)
+	if (pg_params_values(params, values, err) < 0 || pg_sync_copied(sync, err) < 0)
 		return -1;
 	PGresult *res = PQexecParams(sync->conn, sql_queries[query].sql, params ? params->count : 0,
 	                             NULL, values, NULL, NULL, 1);
@@ -87,6 +103,26 @@ void pg_sync_drop(struct pg_result **res)
 {
 	PQclear((PGresult *)*res);
 	*res = NULL;
+}
+
+int pg_sync_copy(struct pg_sync *sync, enum query_id query, const struct buf *rows, struct err *err)
+{
+	const struct query *q = &sql_queries[query];
+	if (rows->failed)
+		return err_oom(err);
+	if (pg_sync_copied(sync, err) < 0)
+		return -1;
+	PGresult *res = PQexec(sync->conn, q->sql);
+	int rc =
+	    PQresultStatus(res) == PGRES_COPY_IN ? 0 : pg_result_err(err, res, sync->conn, q->name);
+	PQclear(res);
+	if (rc < 0)
+		return -1;
+	if (PQputCopyData(sync->conn, rows->data, (int)rows->len) != 1 ||
+	    PQputCopyEnd(sync->conn, NULL) != 1)
+		return pg_result_err(err, NULL, sync->conn, q->name);
+	sync->copying = q->name;
+	return 0;
 }
 
 int pg_sync_script(struct pg_sync *sync, const char *sql, struct err *err)

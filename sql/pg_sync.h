@@ -2,6 +2,7 @@
 #ifndef SQL_PG_SYNC_H
 #define SQL_PG_SYNC_H
 
+#include "base/buf.h"
 #include "pg.h"
 #include "row.h"
 
@@ -17,6 +18,14 @@ void pg_sync_close(struct pg_sync **sync); /* for AUTO */
 int pg_sync_run(struct pg_sync *sync, enum query_id query, const struct pg_params *params,
                 struct pg_result **ret, struct err *err) MUST_CHECK;
 void pg_sync_drop(struct pg_result **res); /* for AUTO */
+
+/* Runs a COPY ... FROM STDIN of sql/queries over whole rows of copy.h. Blocks until the server has taken
+ * the bytes, not until it has worked through them: what went wrong there is said by the next call on
+ * this connection; pg_sync_copied waits for all of it. (So the server works
+ * while the next rows are gathered, and no transaction is open between two of them.) */
+int pg_sync_copy(struct pg_sync *sync, enum query_id query, const struct buf *rows,
+                 struct err *err) MUST_CHECK;
+int pg_sync_copied(struct pg_sync *sync, struct err *err) MUST_CHECK;
 
 /* Runs several statements of SQL text as they are (migrations only). */
 int pg_sync_script(struct pg_sync *sync, const char *sql, struct err *err) MUST_CHECK;

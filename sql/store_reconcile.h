@@ -39,7 +39,7 @@ struct store_run_begun {
  * pg_sync_open. Not acquired is no error: `ret->acquired` is false and the run can only be closed. */
 struct store_run *store_run_begin(const struct pg_config *config, const struct store_run_opts *opts,
                                   struct store_run_begun *ret, struct err *err) MUST_CHECK;
-/* For AUTO: gives up the lock; a run that was not finished stands as "interrupted". */
+/* For AUTO: gives up the lock; the next run's beginning marks one that was not finished as "interrupted". */
 void store_run_close(struct store_run **run);
 
 /* A function by id or slug (slugs are unique within a team; ambiguous without one is ERR_REJECT
@@ -51,8 +51,8 @@ int store_run_resolve(const struct pg_config *config, const char *text, const st
 
 /* The teams to list, in the order of id, of those after `after` (nil: from the first): every team that
  * has a function that is not deleted, a ledger row of any state, or an open attempt; with whether the
- * ledger and the mappings say that some sandbox, some volume of it is live (not gone, not dead: an empty
- * listing of that kind would be no truth). Returns how many were given to fn, at most max. */
+ * ledger says that some sandbox, some volume of it is in use (an empty listing of that kind would be no
+ * truth; what is on its way out may be gone already). Returns how many were given to fn, at most max. */
 int store_run_teams(struct store_run *run, const struct uuid *after, int max,
                     void (*fn)(void *arg, const struct uuid *team, bool sandboxes, bool volumes),
                     void *arg, struct err *err) MUST_CHECK;
@@ -142,11 +142,14 @@ int store_run_blast(struct store_run *run, int max,
 
 /* Acts on the findings after `after`, at most max of them, each in a transaction of its own that checks
  * once more what it needs, under the locks that its writers take. Returns how many were tried and
- * *ret_last: the last of them. ERR_REJECT "SW004": the term is over, another run has the lock. */
+ * *ret_last: the last of them. ERR_REJECT "SW004": the term is over, another run has the lock; "SW006":
+ * this run only looks (dry, or observing). An error ends nothing but this call: what was done before it
+ * stands, and is written down in the findings. */
 int store_run_act(struct store_run *run, int64_t after, int max, int64_t *ret_last,
                   struct err *err) MUST_CHECK;
 
-/* Findings from a sealed plan, in the order of the plan; their proofs are forgotten. */
+/* Findings from a sealed plan, in the order of the plan; their proofs are forgotten. ERR_REJECT "23514":
+ * an act or a proof that its class does not allow; "23505": a thing twice. */
 int store_run_load(struct store_run *run, const struct store_finding *findings, int count,
                    struct err *err) MUST_CHECK;
 

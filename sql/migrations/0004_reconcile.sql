@@ -61,13 +61,14 @@ CREATE TABLE sandsweep.drift (
     last_seen_at  timestamptz NOT NULL,
     run_id        bigint NOT NULL,        -- the last that saw it
     action        text NOT NULL,
+    young         boolean NOT NULL,       -- within its grace: not drift yet, remembered for its age
     observed      boolean NOT NULL,       -- proved, and left alone because only observing
     closed_at     timestamptz,
     outcome       text CHECK (outcome IN ('repaired', 'passed', 'reused')),
     PRIMARY KEY (class, kind, resource_id),
     CHECK ((closed_at IS NULL) = (outcome IS NULL))
 );
-CREATE INDEX drift_open ON sandsweep.drift (class, since) WHERE closed_at IS NULL;
+CREATE INDEX drift_open ON sandsweep.drift (class, since) WHERE closed_at IS NULL AND NOT young;
 
 -- Written before a publish asks the platform for anything, closed by the insert of its revision: what
 -- it makes is in the ledger from its first moment, under the id that the revision will have.
@@ -175,23 +176,61 @@ BEGIN
     CREATE TEMPORARY TABLE listings (
         team_id uuid NOT NULL, kind text NOT NULL, complete boolean NOT NULL, reason text,
         rows bigint NOT NULL, pages bigint NOT NULL, PRIMARY KEY (team_id, kind));
+    CREATE TEMPORARY TABLE teams (
+        team_id uuid PRIMARY KEY, sandboxes boolean NOT NULL, volumes boolean NOT NULL);
     CREATE TEMPORARY TABLE ran (class text PRIMARY KEY, grace interval NOT NULL);
+    -- What may be done about each class, and what must be proved before: whoever writes a finding, the
+    -- diff or a plan that came from outside, cannot ask for more.
     CREATE TEMPORARY TABLE findings (
         id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
         class text NOT NULL, kind sandsweep.resource_kind NOT NULL, resource_id text NOT NULL,
-        parent_id text, team_id uuid, function_id uuid, revision_id uuid, attempt_id uuid,
+        parent_id text, team_id uuid NOT NULL, function_id uuid, revision_id uuid, attempt_id uuid,
         since timestamptz NOT NULL, proof text NOT NULL, action text NOT NULL,
         verdict text, result text, why text, evidence jsonb NOT NULL,
-        UNIQUE (kind, resource_id));
+        UNIQUE (kind, resource_id),
+        CHECK ((class, action, proof) IN (
+            ('unreleased', 'clear', 'none'), ('unreleased', 'doom', 'none'), ('missed_event', 'doom', 'none'),
+            ('stale_mapping', 'clear', 'absent'), ('ghost', 'doom', 'absent'), ('ghost', 'note', 'absent'),
+            ('resurrected', 'doom', 'present'), ('stuck_lease', 'doom', 'none'), ('orphan_sandbox', 'adopt', 'owner'),
+            ('orphan_volume', 'doom', 'none'), ('orphan_volume', 'note', 'none'), ('orphan_snapshot', 'doom', 'none'))));
+    CREATE TEMPORARY TABLE resent (event_id uuid PRIMARY KEY);
     RETURN QUERY SELECT true, new_run, new_term, now(), cluster, current_database()::text, in_holder, now();
+END $$;
+
+-- Holds the term until the end of the transaction: the next run's beginning, which raises it, waits for
+-- that, and whoever comes here later is refused.
+CREATE FUNCTION sandsweep.reconcile_fence(in_shard text, in_term bigint) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM FROM sandsweep.reconcile_shards s WHERE s.shard = in_shard AND s.term = in_term FOR SHARE;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'term % of shard % is over: another run holds the lock', in_term, in_shard
+            USING ERRCODE = 'SW004';
+    END IF;
 END $$;
 
 -- One act, in whatever transaction the caller is: everything that it needs is looked at once more,
 -- under the locks that the writers of those things take. Answers NULL when it is done, or why it came
--- too late. Raises SW004 when the term is over.
+-- too late; then nothing is changed. Raises SW004 when the term is over.
 --   clear: takes the mapping res_id from revision res_revision, and dooms the sandbox
 --   doom:  dooms what the ledger holds; what is still in use there is released first
 --   adopt: an unknown sandbox, proved to be of the restore attempt, enters the ledger and is doomed
+--
+-- Under READ COMMITTED every statement here sees what was committed before it began. A look is therefore
+-- worth something only when it comes after the lock that its writer must take:
+--   a mapping is set under the lock of its revision, and only on a sandbox whose ledger row is of that
+--     revision and in use: whoever holds the revision knows who is mapped, until the end
+--   an unknown sandbox has no revision yet: its mapping's trigger and `adopt` insert the same ledger row,
+--     one waits for the other at the unique index, and the second finds a row that it cannot use
+--   a restore closes its attempt in the transaction that maps, and must find it open (one row updated):
+--     it or `adopt` waits at the attempt, and the second finds it closed
+--   a publish closes its attempt in the transaction that inserts its revision, and is refused when the
+--     attempt was given up: the same at the publish attempt
+-- Locks are taken in the order function, attempt of a restore, revision, ledger row, attempt of a publish,
+-- as by the API, the triggers and the hosts; the worker's claim waits for no lock at all. Each act holds
+-- one ledger row only, so that batches that lock several in the order of id cannot wait in a circle with
+-- it.
+-- What no lock orders: another revision that names a released or doomed volume at this very moment.
+-- The claim asks again before anything is deleted.
 CREATE FUNCTION sandsweep.reconcile_act(in_shard text, in_term bigint, in_run bigint, in_t0 timestamptz,
         in_class text, in_action text, res_kind sandsweep.resource_kind, res_id text,
         res_team uuid, res_function uuid, res_revision uuid, in_attempt uuid, in_evidence jsonb)
@@ -205,85 +244,101 @@ DECLARE
     publish sandsweep.publish_attempts;
     found_at jsonb := in_evidence || jsonb_build_object('run', in_run, 'term', in_term, 'class', in_class);
 BEGIN
-    PERFORM FROM sandsweep.reconcile_shards s WHERE s.shard = in_shard AND s.term = in_term FOR SHARE;
-    IF NOT FOUND THEN
-        RAISE EXCEPTION 'term % of shard % is over: another run holds the lock', in_term, in_shard
-            USING ERRCODE = 'SW004';
-    END IF;
+    PERFORM sandsweep.reconcile_fence(in_shard, in_term);
 
     IF in_action = 'clear' THEN
-        -- The order of locks is that of the API: function, revision, ledger row.
         SELECT * INTO fn FROM shared_gateway.functions WHERE id = res_function FOR SHARE;
         SELECT * INTO rev FROM shared_gateway.functions_revisions WHERE id = res_revision FOR NO KEY UPDATE;
         IF rev.id IS NULL OR rev.runtime_sandbox_id IS DISTINCT FROM res_id THEN
             RETURN 'the mapping is another one now';
-        ELSIF rev.runtime_updated_at > in_t0 THEN
+        ELSIF rev.team_id IS DISTINCT FROM res_team OR rev.function_id IS DISTINCT FROM res_function THEN
+            RETURN 'it is another team''s';
+        ELSIF rev.runtime_updated_at > in_t0 OR EXISTS (
+                -- Not every writer keeps that time. A sandbox is mapped once: its row is as old as its mapping.
+                SELECT FROM sandsweep.owned_resources o
+                WHERE o.kind = 'sandbox' AND o.resource_id = res_id AND o.created_at > in_t0) THEN
             RETURN 'it was mapped after the run began';
         ELSIF in_class = 'unreleased' AND fn.deleted_at IS NULL AND fn.enabled AND fn.active_revision_id = rev.id THEN
             RETURN 'it serves a live, enabled function again';
+        ELSIF in_class = 'unreleased' AND fn.updated_at > in_t0 THEN
+            RETURN 'its function has changed since the run began';
         END IF;
         PERFORM set_config('sandsweep.reason', reason, true);
         UPDATE shared_gateway.functions_revisions
             SET runtime_sandbox_id = NULL, runtime_context_id = NULL, runtime_updated_at = NULL
             WHERE id = rev.id;
         PERFORM set_config('sandsweep.reason', '', true);
+        -- Its trigger has released the row. A user's own sandbox that served the revision has none, and one
+        -- that is on its way already (or another revision's) is left to that: the mapping was the act.
+        SELECT * INTO res FROM sandsweep.owned_resources o
+            WHERE o.kind = 'sandbox' AND o.resource_id = res_id FOR NO KEY UPDATE;
+        IF res.id IS NULL OR res.state <> 'released' THEN
+            RETURN NULL;
+        END IF;
     ELSIF in_action = 'adopt' THEN
+        -- One that was given up by an act before (it had two sandboxes) can map no more either.
         SELECT * INTO attempt FROM sandsweep.restore_attempts WHERE id = in_attempt FOR UPDATE;
-        IF attempt.id IS NULL OR attempt.outcome IN ('mapped', 'failed') THEN
+        IF attempt.id IS NULL OR attempt.closed_at IS NOT NULL AND attempt.outcome <> 'abandoned' THEN
             RETURN 'the restore attempt is closed';
-        ELSIF attempt.team_id <> res_team THEN
+        ELSIF attempt.team_id IS DISTINCT FROM res_team THEN
             RETURN 'the restore attempt is another team''s';
         ELSIF sandsweep.in_use_because('sandbox', res_id) IS NOT NULL THEN
             RETURN 'it is in use now';
         END IF;
-        INSERT INTO sandsweep.owned_resources (kind, resource_id, team_id, function_id, revision_id)
+        INSERT INTO sandsweep.owned_resources AS o (kind, resource_id, team_id, function_id, revision_id)
             VALUES ('sandbox', res_id, attempt.team_id, attempt.function_id, attempt.revision_id)
-            ON CONFLICT (kind, resource_id) DO NOTHING;
-        IF NOT FOUND THEN
+            ON CONFLICT (kind, resource_id) DO NOTHING
+            RETURNING o.* INTO res;
+        IF res.id IS NULL THEN
             RETURN 'the ledger knows it now';
         END IF;
-        UPDATE sandsweep.restore_attempts SET closed_at = clock_timestamp(), outcome = 'abandoned', sandbox_id = res_id
+        UPDATE sandsweep.restore_attempts
+            SET closed_at = clock_timestamp(), outcome = 'abandoned', sandbox_id = res_id
             WHERE id = attempt.id AND closed_at IS NULL;
-    END IF;
-
-    SELECT * INTO res FROM sandsweep.owned_resources o
-        WHERE o.kind = res_kind AND o.resource_id = res_id FOR NO KEY UPDATE;
-    IF res.id IS NULL THEN
-        -- A user's own sandbox served the revision: there is nothing of ours to delete.
-        RETURN CASE WHEN in_action <> 'clear' THEN 'the ledger knows nothing of it' END;
-    ELSIF res.team_id <> res_team THEN
-        RETURN 'it is another team''s';
+    ELSIF in_action = 'doom' THEN
+        SELECT * INTO res FROM sandsweep.owned_resources o WHERE o.kind = res_kind AND o.resource_id = res_id;
+        IF res.id IS NULL THEN
+            RETURN 'the ledger knows nothing of it';
+        ELSIF res.team_id IS DISTINCT FROM res_team THEN
+            RETURN 'it is another team''s';
+        END IF;
+        PERFORM FROM shared_gateway.functions_revisions r WHERE r.id = res.revision_id FOR SHARE;
+        SELECT * INTO res FROM sandsweep.owned_resources o WHERE o.id = res.id FOR NO KEY UPDATE;
+        IF (in_class, res.state::text) NOT IN (
+                ('unreleased', 'in_use'), ('orphan_volume', 'in_use'), ('orphan_snapshot', 'in_use'),
+                ('missed_event', 'released'), ('missed_event', 'refused'), ('ghost', 'dead'),
+                ('resurrected', 'gone'), ('stuck_lease', 'deleting')) THEN
+            RETURN 'it is ' || res.state || ' now';
+        ELSIF (CASE res.state
+                WHEN 'in_use' THEN res.created_at > in_t0
+                WHEN 'released' THEN res.released_at > in_t0
+                WHEN 'deleting' THEN res.due_at > in_t0
+                ELSE res.ended_at > in_t0 END) THEN
+            RETURN 'it has changed since the run began';
+        ELSIF res.state = 'refused' AND res.error_class NOT IN (
+                'mapped', 'source_sandbox', 'referenced', 'source_volume') THEN
+            RETURN 'a person refused it';
+        END IF;
+        IF res.state = 'in_use' AND res_kind <> 'sandbox' THEN
+            SELECT * INTO publish FROM sandsweep.publish_attempts WHERE revision_id = res.revision_id FOR UPDATE;
+            IF publish.closed_at IS NULL AND publish.started_at > in_t0 - coalesce(
+                    (SELECT grace FROM pg_temp.ran WHERE class = in_class), interval '0') THEN
+                RETURN 'its publish is going on';
+            END IF;
+        END IF;
+        IF res.state IN ('in_use', 'refused') AND sandsweep.in_use_because(res_kind, res_id) IS NOT NULL THEN
+            RETURN 'it is in use now';
+        END IF;
+        UPDATE sandsweep.publish_attempts SET closed_at = clock_timestamp(), outcome = 'abandoned'
+            WHERE id = publish.id AND closed_at IS NULL;
+    ELSE
+        RAISE EXCEPTION 'no such act: %', in_action USING ERRCODE = 'SW006';
     END IF;
 
     IF res.state = 'in_use' THEN
-        IF in_action = 'doom' AND (in_class NOT IN ('unreleased', 'orphan_volume', 'orphan_snapshot')
-                                   OR sandsweep.in_use_because(res_kind, res_id) IS NOT NULL) THEN
-            RETURN 'it is in use now';
-        END IF;
-        IF in_action = 'doom' AND res_kind <> 'sandbox' THEN
-            -- A publish that is going on would still name it.
-            SELECT * INTO publish FROM sandsweep.publish_attempts WHERE revision_id = res.revision_id FOR UPDATE;
-            IF publish.closed_at IS NULL AND publish.started_at > in_t0 - (SELECT grace FROM pg_temp.ran WHERE class = in_class) THEN
-                RETURN 'its publish is going on';
-            END IF;
-            UPDATE sandsweep.publish_attempts SET closed_at = clock_timestamp(), outcome = 'abandoned'
-                WHERE id = publish.id AND closed_at IS NULL;
-        END IF;
-        UPDATE sandsweep.owned_resources o SET state = 'released', released_at = clock_timestamp(), release_reason = reason
+        UPDATE sandsweep.owned_resources o
+            SET state = 'released', released_at = clock_timestamp(), release_reason = reason
             WHERE o.id = res.id;
-    ELSIF in_action = 'clear' AND res.state <> 'released' THEN
-        RETURN NULL;    -- on its way already; the mapping is gone, which was the act
-    ELSIF NOT (in_action <> 'doom' OR (in_class, res.state::text) IN (
-            ('missed_event', 'released'), ('missed_event', 'refused'), ('ghost', 'dead'),
-            ('resurrected', 'gone'), ('stuck_lease', 'deleting'))) THEN
-        RETURN 'it is ' || res.state || ' now';
-    ELSIF in_class = 'stuck_lease' AND res.due_at > clock_timestamp()
-          OR in_class = 'resurrected' AND res.ended_at > in_t0
-          OR in_class = 'missed_event' AND coalesce(res.ended_at, res.released_at) > in_t0
-          OR in_class = 'ghost' AND res.ended_at > in_t0 THEN
-        RETURN 'it has changed since the run began';
-    ELSIF res.state = 'refused' AND sandsweep.in_use_because(res_kind, res_id) IS NOT NULL THEN
-        RETURN 'it is in use now';
     END IF;
     UPDATE sandsweep.owned_resources o
         SET state = 'doomed', doomed_at = clock_timestamp(), due_at = clock_timestamp(), doom_reason = reason,
@@ -294,14 +349,19 @@ BEGIN
 END $$;
 
 -- The next proved finding after `after`: acts, writes down what became of it, answers its number (NULL:
--- there is none). A failure of the act itself undoes the act and is its result.
-CREATE FUNCTION sandsweep.reconcile_act_next(after bigint) RETURNS bigint LANGUAGE plpgsql AS $$
+-- there is none). A failure of the act undoes the act and is its result; a deadlock is raised instead, to
+-- be tried again, unless this is the last try.
+CREATE FUNCTION sandsweep.reconcile_act_next(after bigint, last_try boolean) RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE
     run record;
     item record;
+    event jsonb;
     late text;
 BEGIN
     SELECT * INTO run FROM pg_temp.this_run;
+    IF run.dry OR run.mode <> 'repair' THEN
+        RAISE EXCEPTION 'run % only looks', run.run_id USING ERRCODE = 'SW006';
+    END IF;
     SELECT * INTO item FROM pg_temp.findings f
         WHERE f.id > after AND f.verdict = 'proved' AND f.action <> 'note' AND f.result IS NULL
         ORDER BY f.id LIMIT 1;
@@ -311,12 +371,24 @@ BEGIN
     BEGIN
         late := sandsweep.reconcile_act(run.shard, run.term, run.run_id, run.t0, item.class, item.action, item.kind,
             item.resource_id, item.team_id, item.function_id, item.revision_id, item.attempt_id, item.evidence);
+        -- Whoever else listens to the topic has missed the event too: the same again, once for all that it named.
+        event := item.evidence -> 'event';
+        IF late IS NULL AND event IS NOT NULL AND item.class = 'missed_event' THEN
+            INSERT INTO pg_temp.resent VALUES ((event ->> 'id')::uuid) ON CONFLICT DO NOTHING;
+            IF FOUND THEN
+                INSERT INTO sandsweep.outbox (event_id, team_id, function_id, channel, type, data)
+                    VALUES ((event ->> 'id')::uuid, item.team_id, item.function_id, 'events', event ->> 'type', event -> 'data');
+            END IF;
+        END IF;
         UPDATE pg_temp.findings SET result = CASE WHEN late IS NULL THEN 'done' ELSE 'stale' END, why = late
             WHERE id = item.id;
     EXCEPTION
         WHEN SQLSTATE 'SW004' THEN RAISE;
         WHEN query_canceled OR admin_shutdown THEN RAISE;
         WHEN OTHERS THEN
+            IF SQLSTATE IN ('40001', '40P01') AND NOT last_try THEN
+                RAISE;
+            END IF;
             UPDATE pg_temp.findings SET result = 'failed', why = SQLERRM WHERE id = item.id;
     END;
     RETURN item.id;
@@ -329,13 +401,16 @@ DECLARE
     run record;
 BEGIN
     SELECT * INTO run FROM pg_temp.this_run;
+    PERFORM sandsweep.reconcile_fence(run.shard, run.term);
     INSERT INTO sandsweep.reconcile_findings (run_id, number, since, class, kind, resource_id, parent_id, team_id,
             function_id, revision_id, proof, action, verdict, result, why, evidence)
         SELECT run.run_id, f.id, f.since, f.class, f.kind, f.resource_id, f.parent_id, f.team_id,
                f.function_id, f.revision_id, f.proof, f.action, coalesce(f.verdict, 'unproved'), f.result, f.why, f.evidence
         FROM pg_temp.findings f;
 
-    -- What an earlier run knew and this one repaired, or looked for and did not find.
+    -- What an earlier run knew and this one repaired, or looked for and did not find. What shows itself by
+    -- being listed is known to be over only where everything was shown; what shows itself by not being
+    -- listed, where anything was.
     UPDATE sandsweep.drift d
         SET closed_at = now(), outcome = CASE
             WHEN f.result = 'done' THEN 'repaired'
@@ -346,43 +421,53 @@ BEGIN
             ELSE 'passed' END
         FROM sandsweep.drift k
         LEFT JOIN pg_temp.findings f ON f.class = k.class AND f.kind = k.kind AND f.resource_id = k.resource_id
+        LEFT JOIN pg_temp.listings l ON l.team_id = k.team_id AND l.kind = k.kind::text
         WHERE k.closed_at IS NULL AND (d.class, d.kind, d.resource_id) = (k.class, k.kind, k.resource_id)
-          AND k.class IN (SELECT class FROM pg_temp.ran)
-          AND (run.team_id IS NULL OR k.team_id = run.team_id)
-          AND (run.function_id IS NULL OR k.function_id = run.function_id)
-          AND CASE WHEN f.id IS NULL
-              -- Not found again means something only where everything was shown.
-              THEN NOT EXISTS (SELECT FROM pg_temp.listings l WHERE l.team_id = k.team_id AND NOT l.complete)
-              ELSE f.result = 'done' OR f.verdict = 'disproved' END;
+          AND CASE
+              WHEN f.id IS NOT NULL THEN f.result = 'done' OR f.verdict = 'disproved'
+              WHEN k.last_seen_at < run.t0 - keep THEN true    -- of a class, or a team, that is looked at no more
+              WHEN NOT EXISTS (SELECT FROM pg_temp.ran WHERE ran.class = k.class)
+                   OR k.team_id <> run.team_id OR k.function_id IS DISTINCT FROM coalesce(run.function_id, k.function_id)
+                  THEN false
+              WHEN k.class IN ('orphan_sandbox', 'resurrected', 'orphan_volume') THEN l.complete
+              WHEN k.class IN ('stale_mapping', 'ghost') THEN l.team_id IS NOT NULL
+              ELSE true END;
     INSERT INTO sandsweep.drift AS d (class, kind, resource_id, team_id, function_id, revision_id, since,
-            first_seen_at, last_seen_at, run_id, action, observed)
+            first_seen_at, last_seen_at, run_id, action, young, observed)
         SELECT f.class, f.kind, f.resource_id, f.team_id, f.function_id, f.revision_id, f.since, run.t0, run.t0,
-               run.run_id, f.action, run.mode = 'observe' AND NOT run.dry AND f.verdict = 'proved' AND f.action <> 'note'
+               run.run_id, f.action, f.verdict IS NOT DISTINCT FROM 'young',
+               run.mode = 'observe' AND NOT run.dry AND f.verdict IS NOT DISTINCT FROM 'proved' AND f.action <> 'note'
         FROM pg_temp.findings f
         WHERE f.result IS DISTINCT FROM 'done' AND f.verdict IS DISTINCT FROM 'disproved'
+          AND (f.verdict IS DISTINCT FROM 'young' OR f.class = 'unreleased')
         ON CONFLICT (class, kind, resource_id) DO UPDATE
         SET last_seen_at = run.t0, run_id = run.run_id, action = EXCLUDED.action, team_id = EXCLUDED.team_id,
-            function_id = EXCLUDED.function_id, revision_id = EXCLUDED.revision_id,
+            function_id = EXCLUDED.function_id, revision_id = EXCLUDED.revision_id, young = EXCLUDED.young,
             since = CASE WHEN d.closed_at IS NULL THEN least(d.since, EXCLUDED.since) ELSE EXCLUDED.since END,
             first_seen_at = CASE WHEN d.closed_at IS NULL THEN d.first_seen_at ELSE EXCLUDED.first_seen_at END,
             observed = EXCLUDED.observed OR d.observed AND d.closed_at IS NULL,
             closed_at = NULL, outcome = NULL;
 
-    -- A restore that died before it had a sandbox: nothing of it was shown by a whole listing. It can no
-    -- longer end well; but its sandbox is looked for all the same, since a listing may lack a cluster.
+    -- A restore that died before it had a sandbox: nothing of it was shown by a whole listing, long after
+    -- its window. A host that comes back after all finds its attempt closed, and does not map. (A sandbox
+    -- that was shown, and that looking did not find, may be there still; and one of a cluster that the
+    -- listing lacked: what was given up is looked for all the same.)
     UPDATE sandsweep.restore_attempts a SET closed_at = clock_timestamp(), outcome = 'abandoned'
         WHERE a.closed_at IS NULL AND NOT run.dry AND run.mode = 'repair'
+          AND (run.team_id IS NULL OR a.team_id = run.team_id)
+          AND (run.function_id IS NULL OR a.function_id = run.function_id)
           AND a.started_at < run.t0 - 2 * (SELECT grace FROM pg_temp.ran WHERE class = 'orphan_sandbox')
           AND EXISTS (SELECT FROM pg_temp.listings l WHERE l.team_id = a.team_id AND l.kind = 'sandbox' AND l.complete)
           AND NOT EXISTS (SELECT FROM pg_temp.findings f WHERE f.class = 'orphan_sandbox' AND f.team_id = a.team_id
-                          AND f.verdict IS DISTINCT FROM 'disproved' AND f.result IS DISTINCT FROM 'done');
+                          AND f.result IS DISTINCT FROM 'done'
+                          AND (f.verdict IS DISTINCT FROM 'disproved' OR f.evidence ->> 'looked' = 'absent'));
 
     IF NOT run.dry THEN
         DELETE FROM sandsweep.owned_resources o
-            WHERE o.state = 'gone' AND o.kind <> 'sandbox' AND o.ended_at < run.t0 - keep
-              AND o.id IN (SELECT g.id FROM sandsweep.owned_resources g
+            WHERE o.id IN (SELECT g.id FROM sandsweep.owned_resources g
                            WHERE g.state = 'gone' AND g.kind <> 'sandbox' AND g.ended_at < run.t0 - keep
-                           ORDER BY g.ended_at LIMIT 10000);
+                           ORDER BY g.ended_at LIMIT 10000
+                           FOR UPDATE SKIP LOCKED);
         DELETE FROM sandsweep.reconcile_runs r WHERE r.finished_at < run.t0 - keep;
         DELETE FROM sandsweep.drift d WHERE d.closed_at < run.t0 - keep;
         DELETE FROM sandsweep.publish_attempts p WHERE p.closed_at < run.t0 - keep;

@@ -19,9 +19,11 @@ WITH target AS (
     SELECT $1::uuid, d.id, 'events', 'io.sandsweep.function.deleted', $6,
            jsonb_build_object('team_id', $1::uuid, 'function_id', d.id, 'actor', $4::text)
     FROM deleted d
+    RETURNING event_id, type
 ), audited AS (
-    INSERT INTO sandsweep.audit_log (team_id, actor, action, function_id, request_id)
-    SELECT $1::uuid, $4, 'function.delete', d.id, $5
+    INSERT INTO sandsweep.audit_log (team_id, actor, action, function_id, request_id, details)
+    SELECT $1::uuid, $4, 'function.delete', d.id, $5,
+           coalesce((SELECT jsonb_build_object('event_id', w.event_id, 'event_type', w.type) FROM told w), '{}')
     FROM deleted d
 )
 SELECT d.id, d.team_id, d.active_revision_id, d.created_by, d.name, d.slug, d.domain_label, d.enabled,

@@ -28,11 +28,13 @@ WITH target AS (
            jsonb_build_object('team_id', $1::uuid, 'function_id', t.id, 'actor', $7::text)
     FROM target t
     WHERE NOT $5::boolean AND (t.enabled OR EXISTS (SELECT FROM cleared))
+    RETURNING event_id, type
 ), audited AS (
     INSERT INTO sandsweep.audit_log (team_id, actor, action, function_id, request_id, details)
     SELECT $1::uuid, $7, 'function.update', t.id, $8,
            jsonb_strip_nulls(jsonb_build_object('name', $4::text, 'enabled', $5::boolean,
                'autoscaling', $6::jsonb, 'runtimes_released', (SELECT count(*) FROM cleared)))
+           || coalesce((SELECT jsonb_build_object('event_id', w.event_id, 'event_type', w.type) FROM told w), '{}')
     FROM target t
 )
 SELECT c.id, c.team_id, c.active_revision_id, c.created_by, c.name, c.slug, c.domain_label, c.enabled,

@@ -20,7 +20,7 @@ WITH ran AS (
       AND NOT EXISTS (SELECT FROM shared_gateway.functions_revisions r WHERE r.source_sandbox_id = s.id)
       AND (a.closed_at IS NULL
            OR NOT EXISTS (SELECT FROM sandsweep.reconcile_findings k
-                          WHERE k.resource_id = s.id AND k.class = 'orphan_sandbox' AND k.verdict = 'disproved'
+                          WHERE k.resource_id = s.id AND k.class = 'orphan_sandbox' AND k.verdict = 'disproved' AND k.evidence ->> 'looked' = 'present'
                             AND k.evidence -> 'attempts' ? a.id::text))
     GROUP BY s.id, s.team_id, s.template_id, s.status, s.created_at
 ), found AS (

@@ -2,7 +2,8 @@
 -- $1 grace in ms; also how long a publish may take
 WITH ran AS (
     INSERT INTO pg_temp.ran VALUES ('orphan_snapshot', make_interval(secs => $1::bigint / 1000.0)) RETURNING grace
-), suspect AS MATERIALIZED ( -- before the question below is asked, which is dear
+), candidates AS MATERIALIZED (
+    -- (Materialized: what is cheap to tell comes before what is not.)
     SELECT o.*, p.id AS publish_id, p.outcome AS publish_outcome,
            CASE WHEN f.deleted_at IS NOT NULL THEN 'function_deleted' WHEN r.id IS NULL THEN 'never_published'
                 END AS cause,
@@ -16,7 +17,7 @@ WITH ran AS (
       AND (f.deleted_at IS NOT NULL OR r.id IS NULL)
       AND (t.team_id IS NULL OR o.team_id = t.team_id) AND (t.function_id IS NULL OR o.function_id = t.function_id)
 ), drifted AS (
-    SELECT s.* FROM suspect s WHERE sandsweep.in_use_because(s.kind, s.resource_id) IS NULL
+    SELECT c.* FROM candidates c WHERE sandsweep.in_use_because(c.kind, c.resource_id) IS NULL
 ), found AS (
     INSERT INTO pg_temp.findings (class, kind, resource_id, parent_id, team_id, function_id, revision_id, since, proof,
         action, verdict, evidence)

@@ -8,7 +8,7 @@ WITH ran AS (
     JOIN sandsweep.owned_resources o ON o.kind::text = s.kind AND o.resource_id = s.id AND o.team_id = s.team_id
     CROSS JOIN pg_temp.this_run t
     WHERE o.state = 'gone' AND o.ended_at <= t.t0
-      AND (t.function_id IS NULL OR o.function_id = t.function_id)
+      AND (t.team_id IS NULL OR o.team_id = t.team_id) AND (t.function_id IS NULL OR o.function_id = t.function_id)
 ), found AS (
     INSERT INTO pg_temp.findings (class, kind, resource_id, team_id, function_id, revision_id, since, proof, action,
         verdict, evidence)

@@ -31,8 +31,8 @@ SET verdict = CASE WHEN l.seen = 'unknown' THEN 'unproved'
     attempt_id = o.attempt_id,
     function_id = coalesce(o.function_id, f.function_id),
     revision_id = coalesce(o.revision_id, f.revision_id),
-    evidence = f.evidence || jsonb_build_object('proof', l.details)
-               || CASE WHEN o.id IS NULL THEN '{}' ELSE jsonb_build_object('owned_by', o.by, 'attempt', o.attempt_id) END
+    evidence = f.evidence || jsonb_build_object('looked', l.seen, 'proof', l.details)
+               || CASE WHEN o.id IS NULL THEN '{}'::jsonb ELSE jsonb_build_object('owned_by', o.by, 'attempt', o.attempt_id) END
 FROM looked l
 LEFT JOIN owner o ON o.id = l.id
 WHERE f.id = l.id AND f.verdict IS NULL

@@ -1,6 +1,7 @@
 -- Recycle or restart: take the mapping of the active revision (the trigger releases its sandbox),
 -- tell it, write it down. The lock on the revision is the compare-and-set: what is cleared is what
--- was there when the lock was granted, and that is what the event names.
+-- was there when the lock was granted, and that is what the event names. (The audit row keeps the event's
+-- id: by it a reconciliation sends it again, should it get lost.)
 -- $1 team, $2 the text of the path, $3 the same as a UUID or NULL, $4 the CloudEvents type,
 -- $5 the reason (recycled, restarted), $6 principal, $7 request id, $8 traceparent
 WITH target AS (
@@ -28,11 +29,13 @@ WITH target AS (
                               'sandbox_id', c.runtime_sandbox_id, 'actor', $6::text)
     FROM target t, cleared c
     WHERE c.runtime_sandbox_id <> ''
+    RETURNING event_id, type
 ), audited AS (
     INSERT INTO sandsweep.audit_log (team_id, actor, action, function_id, request_id, details)
     SELECT $1::uuid, $6, 'runtime.' || $5, t.id, $7,
            jsonb_build_object('revision_id', t.active_revision_id,
                               'sandbox_id', (SELECT runtime_sandbox_id FROM cleared))
+           || coalesce((SELECT jsonb_build_object('event_id', w.event_id, 'event_type', w.type) FROM told w), '{}')
     FROM target t
 )
 SELECT t.id AS function_id, r.id AS revision_id, coalesce(r.revision_number, 0) AS revision_number,
