@@ -11,15 +11,16 @@ CC = gcc
 
 # ---- sources: what is built is written down here ----
 BASE := err clock log loop buf num uuid rand backoff hash trace killpoint json metrics \
-        http http_take http_answer http_listen http_guard config supervise cmd
+        http http_take http_answer http_listen http_guard config supervise status cmd
 SQL := pg_params pg_common pg_conn pg_pool pg_sync copy row call ledger migrate store_api store_keys \
-       store_worker store_outbox store_targets store_reconcile cmd_migrate
+       store_worker store_outbox store_targets store_reconcile store_history store_explain cmd_migrate
 QUEUE := event client kafka topics producer idset relay partitions joining dead_letter consumer \
          cmd_topics
 PLATFORM := answer endpoint meter inventory client
 WORKER := limiter breaker verdict fair target record executor intake outbox worker cmd_worker \
           cmd_targets
-RECONCILE := classes settings completeness guard pacer asker finding lister prover gauges run
+RECONCILE := classes settings completeness guard pacer asker finding lister prover gauges run \
+             plan report progress cmd_reconcile watch history cmd_explain explain
 API := route auth ratelimit reply exchange function_json function_update handlers api cmd_api cmd_keys
 
 lib = $(foreach s,$(BASE),base/$(s)) $(foreach s,$(SQL),sql/$(s)) $(foreach s,$(QUEUE),queue/$(s)) \
@@ -128,6 +129,11 @@ build/fuzz/fuzz_%: build/fuzz/obj/tests/fuzz/fuzz_%.o build/fuzz/libsandsweep.a
 ALL_fuzz := $(FUZZ:%=build/fuzz/%)
 -include $(wildcard build/fuzz/obj/*/*.d)
 
+# ---- what a benchmark is compared with ----
+build/bench-fetch: build/obj/bench/fetch.o build/libsandsweep.a
+	@echo "  LD    $@"
+	$(Q)$(CC) $(LDFLAGS_release) -o $@ $^ $(LIBS)
+
 # ---- what people call ----
 all: build/sandsweep build/sandsweep-sim build/mockbroker
 demo: setup-build setup-demo
@@ -152,7 +158,7 @@ fuzz: setup-build setup-fuzz
 lint: setup-build setup-lint $(GEN)
 	$(Q)scripts/lint
 bench: setup-build setup-test setup-kafka setup-bench
-	$(Q)$(MAKE) --no-print-directory -j2 all
+	$(Q)$(MAKE) --no-print-directory -j2 all build/bench-fetch
 	$(Q)bench/all
 install: build/sandsweep
 	install -D -m 755 build/sandsweep $(DESTDIR)$(PREFIX)/bin/sandsweep

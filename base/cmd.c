@@ -1,7 +1,9 @@
 #include "cmd.h"
 
+#include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "log.h"
 
@@ -15,6 +17,13 @@ int cmd_fail(const struct cmd_ctx *ctx, const struct err *err)
 	if (strcmp(err->code, "usage") == 0)
 		return CMD_USAGE;
 	return strcmp(err->code, "config") == 0 ? CMD_CONFIG : CMD_DATA;
+}
+
+const char *cmd_actor(void)
+{
+	const char *sudo = getenv("SUDO_USER");
+	const struct passwd *account = getpwuid(getuid());
+	return sudo && *sudo ? sudo : account ? account->pw_name : "unknown";
 }
 
 static const struct cmd_opt *find_opt(const char *word, size_t len, const struct cmd_opt *opts,
@@ -133,7 +142,7 @@ static int help(FILE *out, const struct cmd_table *table, const char *name)
 		const struct cmd *cmd = &table->cmds[i];
 		if (name && strcmp(name, cmd->name) != 0)
 			continue;
-		(void)fprintf(out, "  %-8s  %s\n", cmd->name, cmd->help);
+		(void)fprintf(out, "  %-9s  %s\n", cmd->name, cmd->help);
 		if (name)
 			print_forms(out, cmd);
 	}

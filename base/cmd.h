@@ -50,6 +50,10 @@ int cmd_config(const struct cmd_ctx *ctx, int argc, char **argv);
  * REJECT with code "usage" 64, "config" 78, otherwise 65; RETRY 69; FATAL 1. */
 int cmd_fail(const struct cmd_ctx *ctx, const struct err *err);
 
+/* Who runs this command: an account, under sudo that of who called it. Never NULL; valid until the
+ * next look into the account database. */
+const char *cmd_actor(void);
+
 /* An option table for one command: --name VALUE, --name=VALUE or --flag. */
 struct cmd_opt {
 	const char *name;   /* without the dashes */

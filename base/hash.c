@@ -19,6 +19,39 @@ void hash_sha256_hex(const void *data, size_t len, char out[HASH_HEX_SIZE])
 	num_hex(digest, HASH_SIZE, out);
 }
 
+/* OpenSSL's context under a name of ours. */
+static EVP_MD_CTX *raw(struct hash_stream *stream)
+{
+	return (EVP_MD_CTX *)stream;
+}
+
+struct hash_stream *hash_begin(void)
+{
+	EVP_MD_CTX *context = EVP_MD_CTX_new();
+	if (context && EVP_DigestInit_ex(context, EVP_sha256(), NULL) != 1)
+		abort();
+	return (struct hash_stream *)context;
+}
+
+void hash_more(struct hash_stream *stream, const void *data, size_t len)
+{
+	if (EVP_DigestUpdate(raw(stream), data, len) != 1)
+		abort();
+}
+
+void hash_end(struct hash_stream **stream, uint8_t out[HASH_SIZE])
+{
+	if (EVP_DigestFinal_ex(raw(*stream), out, NULL) != 1)
+		abort();
+	hash_drop(stream);
+}
+
+void hash_drop(struct hash_stream **stream)
+{
+	EVP_MD_CTX_free(raw(*stream));
+	*stream = NULL;
+}
+
 bool hash_equal(const uint8_t a[HASH_SIZE], const uint8_t b[HASH_SIZE])
 {
 	return CRYPTO_memcmp(a, b, HASH_SIZE) == 0;

@@ -6,11 +6,20 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "macros.h"
+
 enum { HASH_SIZE = 32, HASH_HEX_SIZE = 65 };
 
 /* Aborts only if OpenSSL has no SHA-256 at all. */
 void hash_sha256(const void *data, size_t len, uint8_t out[HASH_SIZE]);
 void hash_sha256_hex(const void *data, size_t len, char out[HASH_HEX_SIZE]);
+
+/* Of what comes in pieces. The caller ends it with hash_end(), or drops it. NULL without memory. */
+struct hash_stream;
+struct hash_stream *hash_begin(void) MUST_CHECK;
+void hash_more(struct hash_stream *stream, const void *data, size_t len);
+void hash_end(struct hash_stream **stream, uint8_t out[HASH_SIZE]);
+void hash_drop(struct hash_stream **stream); /* for AUTO */
 
 bool hash_equal(const uint8_t a[HASH_SIZE], const uint8_t b[HASH_SIZE]);
 

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "uuid.h"
+#include "clock.h"
 
 /* jansson recurses up to 2048 levels; ours is a much lower bound, found without recursion. */
 static bool too_deep(const char *text, size_t len)
@@ -161,6 +161,45 @@ int json_decode(json_t *object, const struct json_field *fields, size_t field_co
 			return -1;
 	}
 	return 0;
+}
+
+static void put(json_t *object, const char *key, json_t *value)
+{
+	(void)json_object_set_new(object, key, value ? value : json_null());
+}
+
+void json_put_text(json_t *object, const char *key, const char *value)
+{
+	put(object, key, value ? json_string(value) : NULL);
+}
+
+void json_put_uuid(json_t *object, const char *key, const struct uuid *value)
+{
+	char text[UUID_TEXT_SIZE];
+	uuid_format(value, text);
+	put(object, key, uuid_is_nil(value) ? NULL : json_string(text));
+}
+
+void json_put_time(json_t *object, const char *key, int64_t wall_us)
+{
+	char text[CLOCK_RFC3339_SIZE];
+	clock_rfc3339(wall_us, text);
+	put(object, key, wall_us ? json_string(text) : NULL);
+}
+
+void json_put_i64(json_t *object, const char *key, int64_t value)
+{
+	put(object, key, json_integer(value));
+}
+
+void json_put_bool(json_t *object, const char *key, bool value)
+{
+	put(object, key, json_boolean(value));
+}
+
+void json_put_json(json_t *object, const char *key, const char *value)
+{
+	put(object, key, value ? json_loads(value, JSON_DECODE_ANY, NULL) : NULL);
 }
 
 char *json_text(const json_t *json)

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "err.h"
+#include "uuid.h"
 
 enum { JSON_DEPTH_MAX = 32 };
 
@@ -43,6 +44,16 @@ struct json_field {
  * On failure `ret` may be half filled. */
 int json_decode(json_t *object, const struct json_field *fields, size_t field_count, void *ret,
                 struct err *err) MUST_CHECK;
+
+/* Puts one value into an object; null where there is none: NULL (or what is no UTF-8, which JSON cannot
+ * say), the nil UUID, time 0 (microseconds since 1970, written as RFC 3339). */
+void json_put_text(json_t *object, const char *key, const char *value);
+void json_put_uuid(json_t *object, const char *key, const struct uuid *value);
+void json_put_time(json_t *object, const char *key, int64_t wall_us);
+void json_put_i64(json_t *object, const char *key, int64_t value);
+void json_put_bool(json_t *object, const char *key, bool value);
+/* `value` is JSON text, such as a jsonb column; null when it cannot be read. */
+void json_put_json(json_t *object, const char *key, const char *value);
 
 /* The compact text of `json`, which the caller frees; NULL without memory. */
 char *json_text(const json_t *json);

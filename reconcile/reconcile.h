@@ -93,7 +93,7 @@ struct reconcile_class_counts {
 };
 struct reconcile_summary {
 	enum reconcile_verdict verdict;
-	char text[512]; /* one sentence: what stopped it, who holds the lock */
+	char text[512];   /* one sentence: what stopped it, who holds the lock */
 	const char *mode; /* as the request and the configuration have it */
 	bool dry;
 	int64_t run_id, term, t0_us;

@@ -1,11 +1,9 @@
 #include "cmd_targets.h"
 
 #include <jansson.h>
-#include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/num.h"
@@ -206,14 +204,6 @@ static int read_filter(const struct args *a, struct store_target_filter *filter,
 	return 0;
 }
 
-static const char *operator_name(void)
-{
-	/* Under sudo the person is who called it. */
-	const char *sudo = getenv("SUDO_USER");
-	const struct passwd *account = getpwuid(getuid());
-	return sudo && *sudo ? sudo : account ? account->pw_name : "unknown";
-}
-
 /* ---- the verbs ---- */
 
 static int run_list(struct pg_sync *sync, const struct args *a, struct printer *p, struct err *err)
@@ -252,7 +242,7 @@ static int run_refuse(struct pg_sync *sync, const struct args *a, struct err *er
 	if (!a->why || !*a->why)
 		return err_set(err, ERR_REJECT, "usage",
 		               "refuse needs --why: it is what the next person reads");
-	if (store_target_refuse(sync, id, a->why, operator_name(), &done, err) < 0)
+	if (store_target_refuse(sync, id, a->why, cmd_actor(), &done, err) < 0)
 		return -1;
 	if (!done)
 		return err_set(
@@ -297,7 +287,7 @@ static int redrive(struct pg_sync *sync, const int64_t *ids, int count, int64_t 
 {
 	int first = canary < count ? (int)canary : count;
 	if (first > 0) {
-		if (store_target_redrive(sync, ids, first, 0, operator_name(), err) < 0)
+		if (store_target_redrive(sync, ids, first, 0, cmd_actor(), err) < 0)
 			return -1;
 		(void)fprintf(stderr, "%d as a canary ...\n", first);
 		if (watch_canary(sync, ids, first, wait_s, err) < 0)
@@ -305,8 +295,8 @@ static int redrive(struct pg_sync *sync, const int64_t *ids, int count, int64_t 
 	}
 	int rest = 0;
 	if (first < count)
-		rest = store_target_redrive(sync, ids + first, count - first, 1000000 / rate,
-		                            operator_name(), err);
+		rest = store_target_redrive(sync, ids + first, count - first, 1000000 / rate, cmd_actor(),
+		                            err);
 	if (rest < 0)
 		return -1;
 	(void)printf("%d redriven: %d canaries are gone, %d are due over the next %lld s\n",

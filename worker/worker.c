@@ -5,8 +5,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/http.h"
 #include "base/log.h"
+#include "base/status.h"
 #include "base/supervise.h"
 #include "intake.h"
 #include "outbox.h"
@@ -21,7 +21,7 @@ struct worker {
 	char name[96];
 	struct metrics *metrics;
 	struct supervise *supervise;
-	struct http_server *http;
+	struct status *status;
 	struct pg_pool *pool;
 	struct platform *platform;
 	struct producer *producer;
@@ -115,56 +115,6 @@ static void register_figures(struct worker *w)
 	                                "1 while this worker is the one that publishes the outbox.");
 }
 
-/* ---- /metrics, /livez, /readyz ---- */
-
-static void reply_text(struct http_req *req, int status, const char *text)
-{
-	http_reply(req, status, "text/plain; charset=utf-8", text, strlen(text), NULL, 0);
-}
-
-static void reply_metrics(struct worker *w, struct http_req *req)
-{
-	struct buf text;
-	buf_init(&text, 1 << 20);
-	metrics_write(w->metrics, &text);
-	if (text.failed)
-		reply_text(req, 500, "out of memory\n");
-	else
-		http_reply(req, 200, "text/plain; version=0.0.4", text.data, text.len, NULL, 0);
-	buf_done(&text);
-}
-
-static void on_request(void *arg, struct http_req *req)
-{
-	struct worker *w = arg;
-	char why[128] = "";
-	const char *path = http_req_path(req);
-	if (strcmp(http_req_method(req), "GET") != 0)
-		reply_text(req, 405, "only GET\n");
-	else if (strcmp(path, "/metrics") == 0)
-		reply_metrics(w, req);
-	else if (strcmp(path, "/livez") == 0)
-		reply_text(req, 200, "ok\n");
-	else if (strcmp(path, "/readyz") == 0)
-		reply_text(req, supervise_healthy(w->supervise, why) ? 200 : 503, *why ? why : "ok\n");
-	else
-		reply_text(req, 404, "not found\n");
-}
-
-static void on_refused(void *arg, struct http_req *req, int status, const char *why)
-{
-	(void)arg;
-	reply_text(req, status, why);
-}
-
-static size_t no_body(void *arg, const char *method, const char *path)
-{
-	(void)arg;
-	(void)method;
-	(void)path;
-	return 0;
-}
-
 /* ---- health ---- */
 
 static bool postgres_alive(void *arg, char why[128])
@@ -247,20 +197,6 @@ static int start_executor(struct worker *w, struct err *err)
 	return w->executor ? 0 : -1;
 }
 
-static int start_http(struct worker *w, struct err *err)
-{
-	const struct http_opts http = {
-	    .listen = w->settings.worker.metrics_listen,
-	    .limits = {16384, 64, 0, 30000, 10000, 10000},
-	    .body_max = no_body,
-	    .on_request = on_request,
-	    .on_refused = on_refused,
-	    .arg = w,
-	};
-	w->http = http_server_new(w->loop, &http, err);
-	return w->http ? 0 : -1;
-}
-
 static int check_settings(const struct worker_settings *s, struct err *err)
 {
 	if (s->worker.lease_ms < s->platform.timeout_ms + s->worker.confirm_ms)
@@ -289,7 +225,11 @@ static int start(struct worker *w, struct err *err)
 	register_figures(w);
 	w->supervise = supervise_new(w->loop, err);
 	w->pool = w->supervise ? pg_pool_new(w->loop, &w->settings.postgres, err) : NULL;
-	if (!w->pool || start_queue(w, err) < 0 || start_executor(w, err) < 0 || start_http(w, err) < 0)
+	if (!w->pool || start_queue(w, err) < 0 || start_executor(w, err) < 0)
+		return -1;
+	w->status =
+	    status_new(w->loop, w->settings.worker.metrics_listen, w->metrics, w->supervise, err);
+	if (!w->status)
 		return -1;
 	supervise_probe(w->supervise, "postgres", postgres_alive, w);
 	supervise_probe(w->supervise, "kafka", kafka_alive, w);
@@ -333,7 +273,7 @@ int worker_free(struct worker *w, struct err *err)
 {
 	loop_timer_stop(w->loop, &w->figures);
 	loop_timer_stop(w->loop, &w->drain);
-	http_server_free(w->http);
+	status_free(w->status);
 	executor_free(w->executor);
 	platform_free(w->platform);
 	if (w->consumer)
@@ -353,5 +293,5 @@ int worker_free(struct worker *w, struct err *err)
 
 int worker_metrics_port(const struct worker *w)
 {
-	return http_server_port(w->http);
+	return status_port(w->status);
 }
