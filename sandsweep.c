@@ -7,6 +7,9 @@
 #include "platform/platform.h"
 #include "queue/cmd_topics.h"
 #include "queue/kafka.h"
+#include "reconcile/cmd_explain.h"
+#include "reconcile/cmd_reconcile.h"
+#include "reconcile/reconcile.h"
 #include "sql/cmd_migrate.h"
 #include "sql/pg.h"
 #include "worker/cmd_targets.h"
@@ -32,12 +35,22 @@ static const struct cmd commands[] = {
      "redrive [ID] [--class C] [--team T] [--state refused] [--rate N] [--canary N] [--wait S]\n"
      "refuse ID --why TEXT",
      "see what is owned and what became of it; act on what is dead", cmd_targets},
+    {"reconcile",
+     "[--dry-run] [--watch] [--function ID|SLUG] [--team UUID] [--class NAME,...] [--allow N] "
+     "[--plan-out FILE] [--output table|json|jsonl]\n"
+     "apply FILE [--output table|json|jsonl]\n"
+     "history [--limit N] [--output table|json]\n"
+     "show RUN [--output table|json|jsonl]",
+     "find what is not as Postgres says, prove it, repair it", cmd_reconcile},
+    {"explain", "ID [--output json]", "tell what a thing is, whose, and what becomes of it",
+     cmd_explain},
     {"config", "example|mdoc|show", "every setting, as a file, for the man page, or as in force",
      cmd_config},
 };
 
 static const struct config_section *const sections[] = {
-    &pg_section, &kafka_section, &platform_section, &api_section, &worker_section, &log_section};
+    &pg_section, &kafka_section, &platform_section, &api_section, &worker_section, &reconcile_section,
+    &log_section};
 
 int main(int argc, char **argv)
 {

@@ -12,6 +12,7 @@ KINDS = ["sandbox", "volume", "snapshot"]  # in the order of deletion
 @dataclass
 class Truth:
     gone: set[str] = field(default_factory=set)  # not live in the end, and gone in the ledger
+    doomed: set[str] = field(default_factory=set)  # must go, though something may hold it up, or the claim refuse it
     maps: dict[str, str | None] = field(default_factory=dict)  # by revision
 
 
@@ -58,11 +59,13 @@ def truth(w: World, grace: float) -> Truth:
     for n, kind in enumerate(KINDS):
         for row in (x for x in w.rows if x.kind == kind):
             waits = n > 0 and (t.maps.get(row.revision) or any((k, row.revision) in stays for k in range(n)))
+            if doomed(row):
+                t.doomed.add(row.id)
             if doomed(row) and not kept(row.id) and not waits:
                 t.gone.add(row.id)
             elif row.state != "gone" or doomed(row):
                 stays.add((n, row.revision))
-    for a in (a for a in w.restores if a.outcome is None and a.age >= grace):
+    for a in (a for a in w.restores if a.outcome in (None, "abandoned") and a.age >= grace):
         for x in w.live:
             if x.kind != "sandbox" or (x.team, x.template) != (a.team, a.template) or kept(x.id) or x.age < grace:
                 continue

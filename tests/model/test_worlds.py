@@ -88,8 +88,7 @@ def name(w: World) -> str:
 def check_acts(w: World, t: Truth, run: Reconciled) -> list[str]:
     """Every act was right: it was about what must go, or took a mapping that must not stand."""
     taken = {r.mapped for r in w.revisions if r.mapped and not t.maps[r.id]}
-    released = {row.id for row in w.rows if row.state in ("released", "refused")}  # doomed, and refused again where needed
-    wrong = [f for f in run.findings if f["team"] in w.teams and f["result"] == "done" and f["id"] not in t.gone | taken | released]
+    wrong = [f for f in run.findings if f["team"] in w.teams and f["result"] == "done" and f["id"] not in t.gone | t.doomed | taken]
     return [f"a wrong act: {f}" for f in wrong]
 
 
@@ -113,7 +112,7 @@ def check_end(w: World, t: Truth, states: dict[str, str], live: dict[str, set[st
 def examined(w: World) -> set[str]:
     """What a look may be spent on: what Postgres knows, and what came up while a restore was open."""
     known = {row.id for row in w.rows} | {r.mapped for r in w.revisions if r.mapped}
-    return known | {x.id for x in w.live for a in w.restores if a.outcome is None and (x.team, x.template) == (a.team, a.template)}
+    return known | {x.id for x in w.live for a in w.restores if a.outcome in (None, "abandoned") and (x.team, x.template) == (a.team, a.template)}
 
 
 def report(worlds: list[World], wrong: dict[int, list[str]], runs: list[Reconciled]) -> None:

@@ -277,9 +277,12 @@ def add_restore(w: World, team: str) -> None:
     after = max(1.0, a.age - w.rng.uniform(1, 25))  # when the platform made the sandbox
     live = {x.id for x in w.live}
     volumes = [v for v, _, _ in r.mounts if v in live]
-    how = w.rng.choice(["closed", "nothing", "marker", "marker", "mount", "mapped", "other team's", "no marker", "other template"])
+    how = w.rng.choice(["closed", "given up", "nothing", "marker", "marker", "mount", "mapped", "other team's", "no marker", "other template"])
     if how == "closed":
-        a.outcome = w.rng.choice(["mapped", "failed", "abandoned"])
+        a.outcome = w.rng.choice(["mapped", "failed"])
+    elif how == "given up":  # by a run that was not shown its sandbox
+        a.outcome = "abandoned"
+        w.live.append(Live("sandbox", w.new("orphan"), team, after, a.template, [], a.id, cluster(w)))
     elif how == "mount" and volumes:
         w.live.append(Live("sandbox", w.new("orphan"), team, after, a.template, volumes[:1], None, cluster(w)))
     elif how in ("marker", "mount"):

@@ -49,6 +49,7 @@ RECONCILE = {
     "reconcile.max_acts_team": "1000000",
     "reconcile.max_share": "100",
     "reconcile.max_share_team": "100",
+    "reconcile.min_acts": "1000000",
     "platform.timeout_ms": "3000",
 }
 CLASSES = [
