@@ -58,7 +58,7 @@ DIR_release := build
 DIR_test := build/test
 DIR_asan := build/asan
 
-.PHONY: all demo check lint asan fuzz bench install clean format
+.PHONY: all demo check lint asan fuzz worlds bench install clean format
 .DEFAULT_GOAL := all
 
 setup-%:
@@ -146,6 +146,12 @@ check: setup-build setup-test setup-kafka setup-lint setup-fuzz
 asan: setup-build setup-test setup-kafka
 	$(Q)$(MAKE) --no-print-directory -j2 $(ALL_asan)
 	$(Q)tests/run asan
+# Random worlds, reconciled: make worlds N=5000, or one of them again: make worlds N=1 SEED=1234
+N ?= 500
+worlds: setup-build setup-test
+	$(Q)$(MAKE) --no-print-directory -j2 build/test/sandsweep build/test/sandsweep-sim build/test/mockbroker
+	$(Q)WORLDS=$(N) WORLDS_SEED=$(SEED) SANDSWEEP_BUILD=$(CURDIR)/build/test \
+	    /usr/bin/python3 -m pytest -q -p no:cacheprovider tests/model/test_worlds.py
 fuzz: setup-build setup-fuzz
 	$(Q)$(MAKE) --no-print-directory -j2 $(ALL_fuzz)
 	$(Q)tests/run fuzz

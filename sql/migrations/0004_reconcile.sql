@@ -451,7 +451,8 @@ BEGIN
 
     -- A restore that died before it had a sandbox: nothing of it was shown by a whole listing, long after
     -- its window. A host that comes back after all finds its attempt closed, and does not map. (A sandbox
-    -- that was shown, and that looking did not find, may be there still.)
+    -- that was shown, and that looking did not find, may be there still; and one of a cluster that the
+    -- listing lacked: what was given up is looked for all the same.)
     UPDATE sandsweep.restore_attempts a SET closed_at = clock_timestamp(), outcome = 'abandoned'
         WHERE a.closed_at IS NULL AND NOT run.dry AND run.mode = 'repair'
           AND (run.team_id IS NULL OR a.team_id = run.team_id)
@@ -479,4 +480,8 @@ BEGIN
     UPDATE sandsweep.reconcile_runs r SET finished_at = clock_timestamp(), outcome = in_outcome, counts = in_counts
         WHERE r.id = run.run_id;
 END $$;
+-- Restores that were given up may still turn out to have a sandbox.
+DROP INDEX sandsweep.restore_attempts_open;
+CREATE INDEX restore_attempts_open ON sandsweep.restore_attempts (team_id, template_id, started_at)
+    WHERE closed_at IS NULL OR outcome = 'abandoned';
 CREATE INDEX owned_resources_ended ON sandsweep.owned_resources (ended_at) WHERE state = 'gone' AND kind <> 'sandbox';

@@ -1,5 +1,7 @@
 -- Live and known to nobody, where a restore was begun and not ended in whose window it was created: may
 -- be ours, and must be proved so by its marker or its mounts. All others are none of our business.
+-- A restore that was given up counts too: the listing that showed nothing of it may have lacked a cluster,
+-- or another sandbox was taken for its own. What was looked at for it once is not looked at again.
 -- $1 grace in ms; also how long after its beginning a restore may still get its sandbox
 WITH ran AS (
     INSERT INTO pg_temp.ran VALUES ('orphan_sandbox', make_interval(secs => $1::bigint / 1000.0)) RETURNING grace
@@ -11,11 +13,15 @@ WITH ran AS (
     CROSS JOIN pg_temp.this_run t
     JOIN pg_temp.seen s ON s.kind = 'sandbox' AND s.team_id = a.team_id AND s.template_id = a.template_id
         AND s.created_at BETWEEN a.started_at - interval '1 minute' AND a.started_at + ran.grace + interval '1 minute'
-    WHERE a.closed_at IS NULL AND (t.team_id IS NULL OR a.team_id = t.team_id)
+    WHERE (a.closed_at IS NULL OR a.outcome = 'abandoned') AND (t.team_id IS NULL OR a.team_id = t.team_id)
       AND (t.function_id IS NULL OR a.function_id = t.function_id)
       AND NOT EXISTS (SELECT FROM sandsweep.owned_resources o WHERE o.kind = 'sandbox' AND o.resource_id = s.id)
       AND NOT EXISTS (SELECT FROM shared_gateway.functions_revisions r WHERE r.runtime_sandbox_id = s.id)
       AND NOT EXISTS (SELECT FROM shared_gateway.functions_revisions r WHERE r.source_sandbox_id = s.id)
+      AND (a.closed_at IS NULL
+           OR NOT EXISTS (SELECT FROM sandsweep.reconcile_findings k
+                          WHERE k.resource_id = s.id AND k.class = 'orphan_sandbox' AND k.verdict = 'disproved' AND k.evidence ->> 'looked' = 'present'
+                            AND k.evidence -> 'attempts' ? a.id::text))
     GROUP BY s.id, s.team_id, s.template_id, s.status, s.created_at
 ), found AS (
     INSERT INTO pg_temp.findings (class, kind, resource_id, team_id, since, proof, action, verdict, evidence)

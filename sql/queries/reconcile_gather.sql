@@ -19,7 +19,7 @@ WITH scope AS (
     UNION ALL
     SELECT DISTINCT f.team_id, false, false FROM shared_gateway.functions f WHERE f.deleted_at IS NULL
     UNION ALL
-    SELECT DISTINCT a.team_id, false, false FROM sandsweep.restore_attempts a WHERE a.closed_at IS NULL
+    SELECT DISTINCT a.team_id, false, false FROM sandsweep.restore_attempts a WHERE a.closed_at IS NULL OR a.outcome = 'abandoned'
     UNION ALL
     SELECT DISTINCT p.team_id, false, false FROM sandsweep.publish_attempts p WHERE p.closed_at IS NULL
 )

@@ -1,5 +1,5 @@
 -- What looking at single things showed. A sandbox that nobody knows is ours only by the marker of an open
--- restore of its team and template, or by a mount of a volume that the ledger holds for that restore's
+-- (or given up) restore of its team and template, or by a mount of a volume that the ledger holds for that restore's
 -- revision.
 -- $1 findings, $2 seen (absent, present, unknown), $3 why or NULL, $4 details (jsonb); arrays of one length
 WITH looked AS (
@@ -9,7 +9,7 @@ WITH looked AS (
            CASE WHEN l.details ->> 'marker' = a.id::text THEN 'marker' ELSE 'mount' END AS by
     FROM looked l
     JOIN pg_temp.findings f ON f.id = l.id AND f.proof = 'owner'
-    JOIN sandsweep.restore_attempts a ON a.closed_at IS NULL AND a.team_id = f.team_id
+    JOIN sandsweep.restore_attempts a ON (a.closed_at IS NULL OR a.outcome = 'abandoned') AND a.team_id = f.team_id
         AND a.template_id = f.evidence ->> 'template' AND f.evidence -> 'attempts' ? a.id::text
     WHERE l.seen = 'present'
       AND (l.details ->> 'marker' = a.id::text

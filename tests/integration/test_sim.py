@@ -428,6 +428,26 @@ def test_listing_pathologies_over_the_wire(sim: Sim, api: Client) -> None:
     assert data(api, "GET", SANDBOXES) == {"sandboxes": [], "count": 0, "has_more": False}
 
 
+def test_one_teams_listing_is_wrong(sim: Sim, api: Client) -> None:
+    """Settings of a team hold for its listings and look-ups, and for nobody else's."""
+    other = sim.public(OTHER)
+    sim.seed(sandboxes=[sim.sandbox(f"{team[:2]}-{n}", team) for team in (TEAM, OTHER) for n in range(6)], volumes=[sim.volume("vol-1", TEAM), sim.volume("vol-2", OTHER)])
+    assert sim.settings(OTHER, list_half_page=True, list_shift=1, get_404_percent=100, volume_list_empty=True)["list_half_page"]
+    assert not sim.get_settings()["list_half_page"] and sim.get_settings(OTHER)["list_shift"] == 1 and not sim.get_settings(TEAM)["list_half_page"]
+    assert len(data(api, "GET", SANDBOXES)["sandboxes"]) == 6 and len(data(other, "GET", SANDBOXES)["sandboxes"]) == 3
+    assert [s["id"] for s in data(other, "GET", SANDBOXES, limit=2, offset=2)["sandboxes"]] == ["22-2"]
+    assert data(api, "GET", f"{SANDBOXES}/11-0")["id"] == "11-0"
+    error(other, "GET", f"{SANDBOXES}/22-0", 404, "not_found")
+    assert [v["id"] for v in data(api, "GET", VOLUMES)] == ["vol-1"] and data(other, "GET", VOLUMES) is None
+    with pytest.raises(SimError, match="400.*list_shift"):
+        sim.settings(OTHER, list_shift=201)
+    sim.settings(list_empty=True)  # what a team has of its own does not change with the others'
+    assert data(api, "GET", SANDBOXES)["count"] == 0 and data(other, "GET", SANDBOXES)["count"] == 6
+    sim.settings(list_empty=False)
+    sim.clear_team_settings()
+    assert len(data(other, "GET", SANDBOXES)["sandboxes"]) == 6 and data(other, "GET", f"{SANDBOXES}/22-0")
+
+
 # ---- the control port ----
 
 

@@ -25,15 +25,31 @@ int control_number(const struct http_req *req, const char *name, int64_t def, in
 
 static int get_settings(struct sim *sim, const struct http_req *req, json_t *json, struct err *err)
 {
-	(void)req, (void)json, (void)err;
-	settings_write(&sim->settings, &sim->body);
+	(void)json, (void)err;
+	const char *team = http_req_query(req, "team");
+	settings_write(world_settings(&sim->world, team ? world_team(&sim->world, team) : IDS_NONE),
+	               &sim->body);
 	return 0;
 }
 
 static int put_settings(struct sim *sim, const struct http_req *req, json_t *json, struct err *err)
 {
-	if (settings_update(&sim->settings, json, err) < 0)
+	const char *name = http_req_query(req, "team");
+	uint32_t team = name ? world_add_team(&sim->world, name) : IDS_NONE;
+	if (name && team == IDS_NONE)
+		return err_set(err, ERR_REJECT, "bad_query", "%.60s is no team id", name);
+	struct settings *settings = name ? world_own_settings(&sim->world, team) : &sim->settings;
+	if (!settings)
+		return err_oom(err);
+	if (settings_update(settings, json, err) < 0)
 		return -1;
+	return get_settings(sim, req, json, err);
+}
+
+static int delete_settings(struct sim *sim, const struct http_req *req, json_t *json,
+                           struct err *err)
+{
+	world_forget_own_settings(&sim->world);
 	return get_settings(sim, req, json, err);
 }
 
@@ -147,13 +163,21 @@ struct control_route {
 	control_handler *handler;
 };
 static const struct control_route routes[] = {
-    {"POST", "/seed", control_seed},        {"POST", "/seed-range", control_seed_range},
-    {"POST", "/remove", control_remove},    {"GET", "/state", control_state},
-    {"GET", "/live-count", get_live_count}, {"GET", "/settings", get_settings},
-    {"PUT", "/settings", put_settings},     {"GET", "/faults", get_faults},
-    {"POST", "/faults", post_fault},        {"DELETE", "/faults", delete_faults},
-    {"GET", "/journal", get_journal},       {"GET", "/counters", get_counters},
-    {"POST", "/advance", advance},          {"POST", "/reset", reset},
+    {"POST", "/seed", control_seed},
+    {"POST", "/seed-range", control_seed_range},
+    {"POST", "/remove", control_remove},
+    {"GET", "/state", control_state},
+    {"GET", "/live-count", get_live_count},
+    {"GET", "/settings", get_settings},
+    {"PUT", "/settings", put_settings},
+    {"DELETE", "/settings", delete_settings},
+    {"GET", "/faults", get_faults},
+    {"POST", "/faults", post_fault},
+    {"DELETE", "/faults", delete_faults},
+    {"GET", "/journal", get_journal},
+    {"GET", "/counters", get_counters},
+    {"POST", "/advance", advance},
+    {"POST", "/reset", reset},
 };
 
 static const struct control_route *find_route(const char *method, const char *path)

@@ -6,7 +6,8 @@
  *   POST   /remove      {kind, id}          gone at once, without a delete
  *   GET    /state       ?kind=&id= | ?kind=&team=&all=1&after=&limit=     the truth
  *   GET    /live-count
- *   GET    /settings    PUT /settings {name: value}          settings.h
+ *   GET    /settings    PUT /settings {name: value}          settings.h; with ?team= those of one team
+ *   DELETE /settings                        no team has settings of its own any more
  *   GET    /faults      POST /faults {rule}   DELETE /faults [?id=]       faults.h
  *   GET    /journal     ?since=&limit=&id=&op=&team=         journal.h
  *   GET    /counters

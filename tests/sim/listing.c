@@ -4,9 +4,8 @@
 #include <string.h>
 
 /* True when the page cannot be read straight off the roster. */
-static bool is_filtered(const struct world *world, const struct listing_query *query)
+static bool is_filtered(const struct settings *settings, const struct listing_query *query)
 {
-	const struct settings *settings = world->settings;
 	return query->status || query->template || query->paused != LISTING_ANY ||
 	       settings->cache_lag_ms > 0 || settings->list_cluster_cap > 0 ||
 	       settings->list_drop_cluster[0];
@@ -41,13 +40,14 @@ static bool passes(struct fan_out *fan_out, uint32_t cluster)
 	return !fan_out->seen || fan_out->seen[at]++ < fan_out->cap;
 }
 
-static void page_filtered(struct world *world, struct roster *roster,
-                          const struct listing_query *query, struct listing_page *page)
+static void page_filtered(struct world *world, const struct settings *settings,
+                          struct roster *roster, const struct listing_query *query,
+                          struct listing_page *page)
 {
-	const char *drop = world->settings->list_drop_cluster;
+	const char *drop = settings->list_drop_cluster;
 	struct fan_out fan_out = {.clusters = world->clusters.count,
 	                          .dropped = ids_find(&world->clusters, drop, strlen(drop)),
-	                          .cap = world->settings->list_cluster_cap};
+	                          .cap = settings->list_cluster_cap};
 	if (fan_out.cap > 0)
 		fan_out.seen = calloc((size_t)fan_out.clusters + 1, sizeof(*fan_out.seen));
 	uint32_t slot;
@@ -71,9 +71,9 @@ static void page_plain(struct roster *roster, const struct listing_query *query,
 }
 
 /* Rows that are there are not shown, or the numbers around them do not fit them. */
-static void spoil(struct world *world, const struct listing_query *query, struct listing_page *page)
+static void spoil(struct world *world, const struct settings *settings,
+                  const struct listing_query *query, struct listing_page *page)
 {
-	const struct settings *settings = world->settings;
 	uint32_t full = page->slot_count, kept = 0;
 	if (settings->list_has_more_at_end && full == query->limit)
 		page->has_more = true;
@@ -88,32 +88,48 @@ static void spoil(struct world *world, const struct listing_query *query, struct
 		page->count = 0;
 }
 
-void listing_sandboxes(struct world *world, uint32_t team, const struct listing_query *query,
+/* The set moves while it is being paged through: rows that went from the front make every later page
+ * begin too late, rows that came make it begin too early. */
+static struct listing_query shifted(const struct settings *settings,
+                                    const struct listing_query *query)
+{
+	struct listing_query moved = *query;
+	if (settings->list_shift && query->offset < WORLD_THINGS_MAX)
+		moved.offset += settings->list_shift * (query->offset / query->limit);
+	if (moved.offset < 0)
+		moved.offset = 0;
+	return moved;
+}
+
+void listing_sandboxes(struct world *world, uint32_t team, const struct listing_query *asked,
                        struct listing_page *ret)
 {
+	const struct settings *settings = world_settings(world, team);
+	struct listing_query moved = shifted(settings, asked), *query = &moved;
 	ret->slot_count = 0;
 	ret->count = 0;
 	ret->has_more = false;
-	if (team == IDS_NONE || world->settings->list_empty)
+	if (team == IDS_NONE || settings->list_empty)
 		return;
 	struct roster *roster = &world_team_at(world, team)->sandboxes;
-	if (is_filtered(world, query))
-		page_filtered(world, roster, query, ret);
+	if (is_filtered(settings, query))
+		page_filtered(world, settings, roster, query, ret);
 	else
 		page_plain(roster, query, ret);
 	ret->has_more = query->offset + ret->slot_count < ret->count && ret->slot_count > 0;
-	spoil(world, query, ret);
+	spoil(world, settings, query, ret);
 }
 
 uint32_t listing_volumes(struct world *world, uint32_t team, void (*fn)(void *arg, uint32_t slot),
                          void *arg)
 {
-	if (team == IDS_NONE || world->settings->volume_list_empty)
+	const struct settings *settings = world_settings(world, team);
+	if (team == IDS_NONE || settings->volume_list_empty)
 		return 0;
 	struct roster *roster = &world_team_at(world, team)->volumes;
 	uint32_t slot, shown = 0;
 	for (uint32_t at = roster_walk(roster); roster_older(roster, &at, &slot);) {
-		if (world_chance(world, world->settings->volume_list_skip_percent))
+		if (world_chance(world, settings->volume_list_skip_percent))
 			continue;
 		fn(arg, slot);
 		shown++;

@@ -96,7 +96,7 @@ void public_sandbox_get(struct exchange *exchange, uint32_t team, struct answer 
 {
 	struct sim *sim = exchange->sim;
 	uint32_t slot;
-	if (world_chance(&sim->world, sim->settings.get_404_percent)) {
+	if (world_chance(&sim->world, world_settings(&sim->world, team)->get_404_percent)) {
 		/* The manager says 404 to any error of its look-up. */
 		answer_refusal(sim, WORLD_NOT_FOUND, not_found, ret);
 	} else if (look_up(exchange, team, &slot, ret)) {

@@ -28,6 +28,7 @@ static const struct setting table[] = {
     {"list_has_more_at_end", SETTING_BOOL, OFFSET(list_has_more_at_end), 0, 1, 0},
     {"list_empty", SETTING_BOOL, OFFSET(list_empty), 0, 1, 0},
     {"list_half_page", SETTING_BOOL, OFFSET(list_half_page), 0, 1, 0},
+    {"list_shift", SETTING_I64, OFFSET(list_shift), -200, 200, 0},
     {"list_drop_cluster", SETTING_TEXT, OFFSET(list_drop_cluster), 0, 0, 0},
     {"volume_list_skip_percent", SETTING_PERCENT, OFFSET(volume_list_skip_percent), 0, 100, 0},
     {"volume_list_empty", SETTING_BOOL, OFFSET(volume_list_empty), 0, 1, 0},

@@ -1,4 +1,5 @@
-/* How the simulated platform behaves: one table of knobs, set through the control port. */
+/* How the simulated platform behaves: one table of knobs, set through the control port. What is about
+ * listings, and get_404_percent, can also be set for one team. */
 #ifndef SIM_SETTINGS_H
 #define SIM_SETTINGS_H
 
@@ -28,6 +29,7 @@ struct settings {
 	bool list_has_more_at_end; /* has_more is true when the page is full and ends at the end */
 	bool list_empty;           /* says that there is nothing */
 	bool list_half_page;       /* gives the first half of the page only */
+	int64_t list_shift;        /* every page after the first begins so many rows too late */
 	char list_drop_cluster[SETTINGS_TEXT_SIZE]; /* this cluster is left out in silence; "": none */
 	/* listing of volumes */
 	double volume_list_skip_percent;

@@ -38,6 +38,7 @@ void world_done(struct world *world)
 	for (uint32_t i = 0; i < world->sandbox_ids.count; i++)
 		free_detail(world_sandbox(world, i));
 	volumes_done(world);
+	world_forget_own_settings(world);
 	for (uint32_t i = 0; i < world->teams.count; i++) {
 		roster_done(&world_team_at(world, i)->sandboxes);
 		roster_done(&world_team_at(world, i)->volumes);
@@ -76,6 +77,28 @@ uint32_t world_add_team(struct world *world, const char *name)
 struct team *world_team_at(const struct world *world, uint32_t team)
 {
 	return slab_at(&world->team_slab, team);
+}
+
+const struct settings *world_settings(const struct world *world, uint32_t team)
+{
+	const struct settings *own = team == IDS_NONE ? NULL : world_team_at(world, team)->own;
+	return own ? own : world->settings;
+}
+
+struct settings *world_own_settings(struct world *world, uint32_t team)
+{
+	struct team *at = world_team_at(world, team);
+	if (!at->own && (at->own = malloc(sizeof(*at->own))))
+		*at->own = *world->settings;
+	return at->own;
+}
+
+void world_forget_own_settings(struct world *world)
+{
+	for (uint32_t i = 0; i < world->teams.count; i++) {
+		free(world_team_at(world, i)->own);
+		world_team_at(world, i)->own = NULL;
+	}
 }
 
 /* ---- going ---- */

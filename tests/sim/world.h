@@ -44,6 +44,7 @@ struct sandbox {
 
 struct team {
 	struct roster sandboxes, volumes;
+	struct settings *own; /* owned; NULL: those of the world */
 };
 
 struct world {
@@ -77,6 +78,11 @@ bool world_chance(struct world *world, double percent);
 uint32_t world_team(const struct world *world, const char *name);
 uint32_t world_add_team(struct world *world, const char *name);
 struct team *world_team_at(const struct world *world, uint32_t team);
+/* How the platform behaves to a team: its own settings, else the world's. IDS_NONE: the world's. */
+const struct settings *world_settings(const struct world *world, uint32_t team);
+/* The team's own settings, made as a copy of the world's if it has none. NULL without memory. */
+struct settings *world_own_settings(struct world *world, uint32_t team);
+void world_forget_own_settings(struct world *world);
 
 struct sandbox_spec {
 	const char *id;

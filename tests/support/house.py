@@ -38,6 +38,54 @@ QUICK = {
     "kafka.heartbeat.interval.ms": "500",
 }
 
+# Everything may be done at once: guards and graces are the matter of the tests that are about them.
+RECONCILE = {
+    "reconcile.mode": "repair",
+    "reconcile.confirm_ms": "40",
+    "reconcile.backoff_base_ms": "5",
+    "reconcile.backoff_cap_ms": "50",
+    "reconcile.calls_per_second": "0",
+    "reconcile.max_acts": "1000000",
+    "reconcile.max_acts_team": "1000000",
+    "reconcile.max_share": "100",
+    "reconcile.max_share_team": "100",
+    "reconcile.min_acts": "1000000",
+    "platform.timeout_ms": "3000",
+}
+CLASSES = [
+    "unreleased", "missed_event", "stale_mapping", "ghost", "resurrected", "stuck_lease", "orphan_sandbox", "orphan_volume", "orphan_snapshot",
+]  # fmt: skip
+
+
+def graces(ms: int) -> dict[str, str]:
+    """The same grace for every class."""
+    return {f"reconcile.{name}_grace_ms": str(ms) for name in CLASSES}
+
+
+@dataclass
+class Reconciled:
+    """What one run of `sandsweep reconcile` said, as JSON."""
+
+    code: int
+    findings: list[dict[str, Any]]
+    summary: dict[str, Any]
+    stderr: str
+
+    @property
+    def verdict(self) -> str:
+        return self.summary["verdict"]
+
+    def of(self, *ids: str) -> list[dict[str, Any]]:
+        """The findings about these things."""
+        return [f for f in self.findings if f["id"] in ids]
+
+    def drift(self) -> list[dict[str, Any]]:
+        """Findings that are past their grace and not only notes for people."""
+        return [f for f in self.findings if f["action"] != "note" and f["verdict"] in ("proved", "unproved")]
+
+    def done(self) -> set[str]:
+        return {f["id"] for f in self.findings if f["result"] == "done"}
+
 
 class Process:
     """One sandsweep process with its log in a file."""
@@ -181,6 +229,23 @@ class House:
         wait_until(listening, "the api to listen")
         port, metrics_port = (int(word) for word in ports.read_text().split())
         return Api(self, process, port, metrics_port)
+
+    def reconcile(self, *args: str, options: Mapping[str, str] | None = None, grace_ms: int = 0, kill_at: str | None = None) -> Reconciled:
+        """One run to its end, whatever its verdict; the grace of every class is 0 unless told."""
+        flags = [word for key, value in {**RECONCILE, **graces(grace_ms), **(options or {})}.items() for word in ("-o", f"{key}={value}")]
+        done = self.run(*flags, "reconcile", *args, "--output", "json", check=False, env={"SANDSWEEP_KILL": kill_at} if kill_at else None)
+        try:
+            said = json.loads(done.stdout)
+        except json.JSONDecodeError:
+            said = {"findings": [], "summary": {}}
+            assert done.returncode in (1, 7, 64, 65, 69, 78, -9), f"reconcile {args}: {done.returncode}, no JSON\n{done.stdout[-2000:]}{done.stderr[-3000:]}"
+        return Reconciled(done.returncode, said["findings"], said["summary"], done.stderr)
+
+    def reconciling(self, *args: str, options: Mapping[str, str] | None = None, grace_ms: int = 0, kill_at: str | None = None) -> Process:
+        """One run that goes on meanwhile; its JSON is in the log."""
+        process = self._start("reconcile", {**RECONCILE, **graces(grace_ms), **(options or {})}, ["reconcile", *args, "--output", "json"], kill_at)
+        process.expected_codes |= set(range(8)) | {-signal.SIGTERM}
+        return process
 
     def stop(self) -> None:
         """Ends every process; one that does not end with 0 (unless a test killed it) is a failure: a crash,

@@ -123,12 +123,17 @@ class Sim:
 
     # ---- how it behaves ----
 
-    def settings(self, **values):
-        """Sets these (tests/sim/settings.h lists them) and returns all."""
-        return self.call("PUT", "/settings", values)
+    def settings(self, team=None, **values):
+        """Sets these (tests/sim/settings.h lists them) and returns all. With `team`, of that team
+        alone, which counts for listings and get_404_percent."""
+        return self.call("PUT", "/settings", values, team=team)
 
-    def get_settings(self):
-        return self.call("GET", "/settings")
+    def get_settings(self, team=None):
+        return self.call("GET", "/settings", team=team)
+
+    def clear_team_settings(self):
+        """No team has settings of its own any more."""
+        self.call("DELETE", "/settings")
 
     def advance(self, seconds):
         """Moves simulated time forward: finalizers, mount lingers, cache lag."""

@@ -395,6 +395,10 @@ static void listing_pages_and_lies(void **state)
 	    {"an unknown one", "{\"list_drop_cluster\":\"z\"}", 2, 0, "s09 s08", 10, true},
 	    {"capped per cluster", "{\"list_cluster_cap\":2}", 9, 0, "s09 s08 s07 s05", 4, false},
 	    {"capped, second page", "{\"list_cluster_cap\":2}", 3, 3, "s05", 4, false},
+	    {"rows went meanwhile", "{\"list_shift\":1}", 4, 4, "s04 s03 s02 s01", 10, true},
+	    {"and went again", "{\"list_shift\":1}", 4, 8, "", 10, false},
+	    {"rows came meanwhile", "{\"list_shift\":-1}", 4, 4, "s06 s05 s04 s03", 10, true},
+	    {"the first page stands", "{\"list_shift\":3}", 4, 0, "s09 s08 s07 s06", 10, true},
 	    {"all skipped", "{\"list_skip_percent\":100}", 4, 0, "", 10, true},
 	    {"none skipped", "{\"list_skip_percent\":0}", 2, 0, "s09 s08", 10, true},
 	};
