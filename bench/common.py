@@ -145,7 +145,7 @@ class Bench:
         """The state that every measurement begins with: vacuumed, analyzed, nothing dirty."""
         self.sql(
             "VACUUM ANALYZE shared_gateway.functions", "VACUUM ANALYZE shared_gateway.functions_revisions",
-            "VACUUM ANALYZE sandsweep.owned_resources", "VACUUM sandsweep.outbox", "CHECKPOINT",
+            "VACUUM ANALYZE sandsweep.owned_resources", "VACUUM sandsweep.due", "VACUUM sandsweep.outbox", "CHECKPOINT",
         )  # fmt: skip
 
     def pgbench(self, script: str, seconds: float, clients: int, variables: Mapping[str, str]) -> float:
@@ -284,7 +284,7 @@ def fill_functions(bench_: Bench, functions: int, teams: int, mapped: bool) -> N
     """Functions with slugs 1..N, each with one revision; where `mapped`, served by a sandbox in use."""
     team = team_sql("n", functions, teams)
     bench_.sql(
-        "TRUNCATE shared_gateway.functions, shared_gateway.functions_revisions, shared_gateway.functions_aliases, sandsweep.owned_resources, sandsweep.outbox, sandsweep.audit_log",
+        "TRUNCATE shared_gateway.functions, shared_gateway.functions_revisions, shared_gateway.functions_aliases, sandsweep.owned_resources, sandsweep.due, sandsweep.outbox, sandsweep.audit_log",
         f"""INSERT INTO shared_gateway.functions (id, team_id, name, slug, domain_label, active_revision_id)
             SELECT {uuid_sql('function', 'n')}, {team}, 'Function ' || n, n::text, 'label-' || n, {uuid_sql('revision', 'n')}
             FROM generate_series(1, {functions}) n""",

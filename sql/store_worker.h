@@ -19,9 +19,9 @@ struct store_doom {
 	const char *sandbox_id;  /* STORE_SCOPE_SANDBOX only */
 	const char *traceparent; /* "" when none */
 };
-/* For each item in order: `refusal` is "" when it was taken (or had been before), otherwise the stable
- * word for the dead letter: unknown_resource, unknown_function, not_owner, in_use, not_deleted. Then once with
- * at = -1: the end (err NULL: committed; `doomed` rows are new) or the error (nothing happened). */
+/* For each item that was not taken (now or before), in order: `refusal` is the stable word for the dead
+ * letter: unknown_resource, unknown_function, not_owner, in_use, not_deleted. Then once with at = -1:
+ * the end (err NULL: committed; `doomed` rows are new) or the error (nothing happened). */
 typedef void store_doom_fn(void *arg, int at, const char *refusal, int64_t doomed,
                            const struct err *err);
 int store_doom(struct pg_pool *pool, const struct store_doom *items, int count, store_doom_fn *fn,
