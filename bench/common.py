@@ -184,7 +184,7 @@ class Bench:
 
     def worker(self, options: Mapping[str, str]) -> Process:
         """A worker with the settings of production, but for `options`; not with the short waits of tests."""
-        settings = {"worker.metrics_listen": "127.0.0.1:0", "kafka.group_id": "bench", **options}
+        settings = {"worker.metrics_listen": "127.0.0.1:0", "kafka.group_id": "bench", "worker.budget_per_hour": "1000000000", **options}
         flags = [word for key, value in settings.items() for word in ("-o", f"{key}={value}")]
         process = Process(self.house, "worker", [*flags, "worker"], self.house.environ())
         self.house.processes.append(process)

@@ -141,6 +141,9 @@ int store_claim(struct pg_pool *pool, const struct store_claim *claim, store_cla
 		pg_item_uuid(&params, &claim->skip_teams[i]);
 	pg_param_array_end(&params);
 	pg_param_i64(&params, claim->wait_ms);
+	pg_param_i64(&params, claim->budget_per_hour);
+	pg_param_i64(&params, claim->budget_share_percent);
+	pg_param_i64(&params, claim->budget_min);
 	return call_send(pool, NULL, QUERY_CLAIM, PG_WRITE, &params, on_claim, CALL(fn, arg), err);
 }
 
@@ -212,6 +215,9 @@ static const struct row_col health_cols[] = {
     {"oldest_outbox_at", ROW_TIME, offsetof(struct store_health, oldest_outbox_at_us)},
     {"dead", ROW_I64, offsetof(struct store_health, dead)},
     {"refused", ROW_I64, offsetof(struct store_health, refused)},
+    {"paused", ROW_I64, offsetof(struct store_health, paused)},
+    {"oldest_drift_at", ROW_TIME, offsetof(struct store_health, oldest_drift_at_us)},
+    {"last_reconciled_at", ROW_TIME, offsetof(struct store_health, last_reconciled_at_us)},
     {"at", ROW_TIME, offsetof(struct store_health, at_us)},
 };
 static const struct row_shape health_shape = {health_cols, N_OF(health_cols),
