@@ -16,7 +16,7 @@ SQL := pg_params pg_common pg_conn pg_pool pg_sync copy row call ledger migrate 
        store_worker store_outbox store_targets store_reconcile store_history store_explain cmd_migrate
 QUEUE := event client kafka topics producer idset relay partitions joining dead_letter consumer \
          cmd_topics
-PLATFORM := answer endpoint meter inventory client
+PLATFORM := answer endpoint meter inventory watch client
 WORKER := limiter breaker verdict fair target record executor intake outbox worker cmd_worker \
           cmd_targets
 RECONCILE := classes settings completeness guard pacer asker finding lister prover gauges run \
@@ -173,6 +173,7 @@ install: build/sandsweep
 	for unit in systemd/*.service; do \
 	    sed 's|^ExecStart=/usr/local/|ExecStart=$(PREFIX)/|' $$unit \
 	        >$(DESTDIR)$(PREFIX)/lib/systemd/system/$$(basename $$unit) || exit 1; done
+	install -m 644 systemd/*.timer $(DESTDIR)$(PREFIX)/lib/systemd/system/
 	install -m 644 systemd/sandsweep.sysusers.conf $(DESTDIR)$(PREFIX)/lib/sysusers.d/sandsweep.conf
 	install -m 644 systemd/sandsweep.tmpfiles.conf $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/sandsweep.conf
 .PHONY: check-builds

@@ -38,19 +38,19 @@ static const struct cmd commands[] = {
     {"reconcile",
      "[--dry-run] [--watch] [--function ID|SLUG] [--team UUID] [--class NAME,...] [--allow N] "
      "[--plan-out FILE] [--output table|json|jsonl]\n"
-     "apply FILE [--output table|json|jsonl]\n"
+     "apply FILE [--allow N] [--output table|json|jsonl]\n"
      "history [--limit N] [--output table|json]\n"
      "show RUN [--output table|json|jsonl]",
      "find what is not as Postgres says, prove it, repair it", cmd_reconcile},
-    {"explain", "ID [--output json]", "tell what a thing is, whose, and what becomes of it",
-     cmd_explain},
+    {"explain", "ID [--output text|json]",
+     "what a sandbox, volume, snapshot or function is, and what becomes of it", cmd_explain},
     {"config", "example|mdoc|show", "every setting, as a file, for the man page, or as in force",
      cmd_config},
 };
 
 static const struct config_section *const sections[] = {
-    &pg_section, &kafka_section, &platform_section, &api_section, &worker_section, &reconcile_section,
-    &log_section};
+    &pg_section,     &kafka_section,     &platform_section, &api_section,
+    &worker_section, &reconcile_section, &log_section};
 
 int main(int argc, char **argv)
 {

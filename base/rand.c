@@ -5,9 +5,8 @@
 #include <string.h>
 #include <sys/random.h>
 
-void rand_bytes(void *out, size_t len)
+static void from_kernel(unsigned char *at, size_t len)
 {
-	unsigned char *at = out;
 	while (len > 0) {
 		ssize_t n = getrandom(at, len, 0);
 		if (n < 0 && errno != EINTR)
@@ -19,17 +18,31 @@ void rand_bytes(void *out, size_t len)
 	}
 }
 
+/* Small requests are served from a pool, which spares a system call each; what was given out is
+ * wiped from it. Thread-local, so that nothing is shared. */
+void rand_bytes(void *out, size_t len)
+{
+	static _Thread_local unsigned char pool[512];
+	static _Thread_local size_t left;
+	if (len > sizeof(pool) / 8) {
+		from_kernel(out, len);
+		return;
+	}
+	if (len > left) {
+		from_kernel(pool, sizeof(pool));
+		left = sizeof(pool);
+	}
+	left -= len;
+	memcpy(out, pool + left, len);
+	explicit_bzero(pool + left, len);
+}
+
 uint64_t rand_below(uint64_t bound)
 {
-	/* A small pool spares one system call a number. Thread-local, so that nothing is shared. */
-	static _Thread_local uint64_t pool[64];
-	static _Thread_local size_t left;
+	uint64_t random;
 	if (bound == 0)
 		return 0;
-	if (left == 0) {
-		rand_bytes(pool, sizeof(pool));
-		left = sizeof(pool) / sizeof(pool[0]);
-	}
+	rand_bytes(&random, sizeof(random));
 	/* Lemire's multiplication: the bias is below bound / 2^64. */
-	return (uint64_t)(((unsigned __int128)pool[--left] * bound) >> 64);
+	return (uint64_t)(((unsigned __int128)random * bound) >> 64);
 }

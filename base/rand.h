@@ -5,10 +5,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* getrandom(2); aborts when the kernel refuses. Blocks only before the pool is first seeded. */
+/* From getrandom(2), in advance for small requests; aborts when the kernel refuses. Blocks only before
+ * the kernel's pool is first seeded. Not to be used on both sides of a fork. */
 void rand_bytes(void *out, size_t len);
 
-/* Uniform in [0, bound); 0 when bound is 0. Cheap, not for secrets. */
+/* Uniform in [0, bound); 0 when bound is 0. */
 uint64_t rand_below(uint64_t bound);
 
 #endif

@@ -23,6 +23,7 @@ struct fetch {
 	int team_count, at; /* the team that is asked for pages now */
 	int64_t in_flight, in_flight_max, rows, pages;
 	const char *wrong;
+	char text[700];
 };
 struct page {
 	struct fetch *fetch;
@@ -43,8 +44,10 @@ static void on_page(void *arg, const struct platform_answer *answer)
 	if (answer->body)
 		rc = page->volumes ? inventory_volumes(answer->body, answer->body_len, &got, &err)
 		                   : inventory_sandboxes(answer->body, answer->body_len, &got, &err);
-	if (rc < 0)
-		fetch->wrong = "a page could not be had";
+	if (rc < 0) {
+		(void)snprintf(fetch->text, sizeof(fetch->text), "%s: %s", answer->text, err.text);
+		fetch->wrong = fetch->text;
+	}
 	for (size_t i = 0; rc == 0 && i < got.count; i++) {
 		struct inventory_item item;
 		inventory_item(&got, i, &item);

@@ -11,7 +11,7 @@
 
 #include "platform.h"
 
-enum { PLATFORM_RETRY_AFTER_MAX_MS = 3600000 };
+enum { PLATFORM_RETRY_AFTER_MAX_MS = 3600000, PLATFORM_MEMO_BYTES = 512 };
 
 /* A complete reply, as it came. */
 struct platform_reply {
@@ -29,6 +29,17 @@ struct platform_reply {
  * `wall_us` is the time that an HTTP date in Retry-After is compared with. Never fails. */
 void platform_answer_read(const struct platform_reply *reply, int64_t wall_us,
                           struct platform_answer *ret);
+
+/* The last trusted reply without Retry-After, byte for byte, and what was read in it. {0} to begin. */
+struct platform_memo {
+	size_t len;
+	char body[PLATFORM_MEMO_BYTES]; /* longer ones are not kept */
+	struct platform_answer answer;
+};
+/* The same as platform_answer_read(). Most replies to one operation are the same bytes with the same
+ * status, and reading is pure: with a memo for each operation they are read once. */
+void platform_answer_recall(struct platform_memo *memo, const struct platform_reply *reply,
+                            int64_t wall_us, struct platform_answer *ret);
 
 /* An answer that stands for a call without a reply. `text` may be anything; it is made fit. */
 void platform_answer_fault(enum platform_fault fault, const char *text,

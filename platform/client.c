@@ -3,20 +3,21 @@
 #include <curl/curl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <unistd.h>
 
 #include "answer.h"
 #include "base/buf.h"
 #include "endpoint.h"
 #include "inventory.h"
 #include "meter.h"
+#include "watch.h"
 
 enum {
 	ID_MAX_BYTES = 256,
-	URL_MAX_BYTES = 4096,        /* two ids, each byte as %XX, and the configured URL */
+	PATH_MAX_BYTES = 2048,       /* two ids, each byte as %XX, and what is around them */
 	BODY_KEEP_BYTES = 64 * 1024, /* an idle call does not sit on more memory than this */
 	KEEPALIVE_IDLE_S = 30,       /* TCP probes on a silent connection */
 	KEEPALIVE_INTERVAL_S = 10,
@@ -70,6 +71,9 @@ static enum platform_fault fault_of(CURLcode code)
 
 /* ---- state ---- */
 
+static const char team_name[] = "X-Team-ID: ", trace_name[] = "traceparent: ";
+enum { TEAM_AT = sizeof(team_name) - 1, TRACE_AT = sizeof(trace_name) - 1 };
+
 /* A call's easy handle, buffers and header lines are used again by later calls; its options that
  * never change are set once. */
 struct platform_call {
@@ -86,16 +90,8 @@ struct platform_call {
 	/* Two header lines of its own in front of the platform's. The list is read in place by
 	 * libcurl, so its nodes can live here instead of being allocated for each call. */
 	struct curl_slist team, trace;
-	char team_text[sizeof("X-Team-ID: ") + UUID_TEXT_SIZE];
-	char trace_text[sizeof("traceparent: ") + TRACE_SIZE];
+	char team_text[TEAM_AT + UUID_TEXT_SIZE], trace_text[TRACE_AT + TRACE_SIZE];
 	char error[CURL_ERROR_SIZE];
-};
-
-/* A descriptor of libcurl's on our loop, from its first interest in it to its last. */
-struct watch {
-	struct platform *platform;
-	struct watch *next, **link;
-	struct loop_io io;
 };
 
 struct platform {
@@ -105,14 +101,15 @@ struct platform {
 	struct loop_task kick;   /* the same, at the end of this round */
 	struct platform_call *active, *idle;
 	int in_flight, idle_count;
-	struct watch *watches;
+	struct watches watches;
 
 	int64_t connect_timeout_ms, timeout_us, connections_max, body_max_bytes;
 	bool curl_ready;
 	struct endpoint endpoint;
-	struct curl_slist authorization, accept; /* the end of every call's header lines */
-	struct buf url;                          /* of the call being sent */
+	struct curl_slist authorization, accept, agent; /* the end of every call's header lines */
+	struct buf path;                                /* of the call being sent */
 
+	struct platform_memo memos[PLATFORM_OP_COUNT];
 	struct meter meter;
 };
 
@@ -186,8 +183,12 @@ static void read_reply(struct platform_call *call, struct platform_answer *answe
 	    .body = call->body.data,
 	    .len = call->body.len,
 	};
-	platform_answer_read(&reply, loop_wall_us(call->platform->loop), answer);
+	/* The clock is read only for what may be a date. */
+	int64_t wall_us = retry_after ? loop_wall_us(call->platform->loop) : 0;
+	platform_answer_recall(&call->platform->memos[call->op], &reply, wall_us, answer);
 	answer->reused = connects == 0;
+	if (strcmp(ops[call->op].method, "GET") != 0)
+		answer->body = NULL; /* of a DELETE it says nothing more */
 }
 
 static void on_result(struct platform_call *call, CURLcode code)
@@ -249,66 +250,29 @@ static int on_timer_change(CURLM *multi, long timeout_ms, void *arg)
 	return 0;
 }
 
-static void on_socket(void *arg, uint32_t events)
+static void on_ready(void *arg, int fd, uint32_t events)
 {
-	struct watch *watch = arg;
-	struct platform *platform = watch->platform;
+	struct platform *platform = arg;
 	int bits = 0, running;
 	if (!(events & (EPOLLERR | EPOLLHUP))) { /* with either, 0: libcurl finds out by itself */
 		bits |= events & EPOLLIN ? CURL_CSELECT_IN : 0;
 		bits |= events & EPOLLOUT ? CURL_CSELECT_OUT : 0;
 	}
-	(void)curl_multi_socket_action(platform->multi, watch->io.fd, bits, &running);
+	(void)curl_multi_socket_action(platform->multi, fd, bits, &running);
 	take_results(platform);
-}
-
-static void watch_free(struct watch *watch)
-{
-	loop_io_del(watch->platform->loop, &watch->io);
-	*watch->link = watch->next;
-	if (watch->next)
-		watch->next->link = watch->link;
-	free(watch);
-}
-
-static struct watch *watch_new(struct platform *platform, int fd, uint32_t events)
-{
-	struct watch *watch = calloc(1, sizeof(*watch));
-	if (!watch)
-		return NULL;
-	if (loop_io_add(platform->loop, &watch->io, fd, events, on_socket, watch, NULL) < 0) {
-		free(watch);
-		return NULL;
-	}
-	watch->platform = platform;
-	watch->next = platform->watches;
-	watch->link = &platform->watches;
-	if (watch->next)
-		watch->next->link = &watch->next;
-	platform->watches = watch;
-	return watch;
 }
 
 /* Never fails toward libcurl, which would give up all transfers for good: a descriptor that cannot
  * be watched leaves one call to its deadline. */
 static int on_socket_change(CURL *easy, curl_socket_t fd, int what, void *arg, void *socket_arg)
 {
-	(void)easy;
+	(void)easy, (void)socket_arg;
 	struct platform *platform = arg;
-	struct watch *watch = socket_arg;
 	uint32_t events = 0;
-	if (what == CURL_POLL_REMOVE) {
-		if (watch)
-			watch_free(watch);
-		return 0;
-	}
+	/* With CURL_POLL_REMOVE neither. */
 	events |= what & CURL_POLL_IN ? EPOLLIN : 0;
 	events |= what & CURL_POLL_OUT ? EPOLLOUT : 0;
-	if (watch && loop_io_set(platform->loop, &watch->io, events, NULL) == 0)
-		return 0;
-	if (watch)
-		watch_free(watch);
-	(void)curl_multi_assign(platform->multi, fd, watch_new(platform, fd, events));
+	watches_want(&platform->watches, fd, events);
 	return 0;
 }
 
@@ -325,11 +289,19 @@ static size_t on_body(char *data, size_t size, size_t count, void *arg)
  * not the connection. */
 static int on_socket_open(void *arg, curl_socket_t fd, curlsocktype purpose)
 {
-	const struct platform *platform = arg;
+	struct platform *platform = arg;
 	unsigned timeout_ms = (unsigned)(platform->timeout_us / 1000);
 	(void)purpose;
 	(void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout_ms, sizeof(timeout_ms));
+	watches_opened(&platform->watches, fd);
 	return CURL_SOCKOPT_OK;
+}
+
+static int on_socket_close(void *arg, curl_socket_t fd)
+{
+	struct platform *platform = arg;
+	watches_closed(&platform->watches, fd);
+	return close(fd);
 }
 
 /* ---- sending ---- */
@@ -338,19 +310,19 @@ static int on_socket_open(void *arg, curl_socket_t fd, curlsocktype purpose)
  * we need; TLS without verification is no option at all. */
 static CURLcode set_once(struct platform_call *call)
 {
-	const struct platform *platform = call->platform;
+	struct platform *platform = call->platform;
 	CURL *easy = call->easy;
 	CURLcode rc = CURLE_OK;
 #define SET(option, value) rc = rc ? rc : curl_easy_setopt(easy, option, value)
+	/* Parsed once; the path of each call goes around it (CURLOPT_REQUEST_TARGET), as it is. */
+	SET(CURLOPT_CURLU, platform->endpoint.url);
 	SET(CURLOPT_PRIVATE, call);
 	SET(CURLOPT_ERRORBUFFER, call->error);
 	SET(CURLOPT_WRITEFUNCTION, on_body);
 	SET(CURLOPT_WRITEDATA, call);
 	SET(CURLOPT_HTTPHEADER, &call->team);
-	SET(CURLOPT_USERAGENT, "sandsweep");
 	SET(CURLOPT_PROTOCOLS_STR, "http,https");
 	SET(CURLOPT_FOLLOWLOCATION, 0L);
-	SET(CURLOPT_PATH_AS_IS, 1L);
 	SET(CURLOPT_NOPROXY, "*");
 	SET(CURLOPT_NOSIGNAL, 1L);
 	SET(CURLOPT_QUICK_EXIT, 1L); /* a cancel must not wait for a name server */
@@ -359,6 +331,8 @@ static CURLcode set_once(struct platform_call *call)
 	SET(CURLOPT_MAXLIFETIME_CONN, (long)CONNECTION_LIFE_S);
 	SET(CURLOPT_SOCKOPTFUNCTION, on_socket_open);
 	SET(CURLOPT_SOCKOPTDATA, platform);
+	SET(CURLOPT_CLOSESOCKETFUNCTION, on_socket_close);
+	SET(CURLOPT_CLOSESOCKETDATA, platform);
 	SET(CURLOPT_TCP_KEEPALIVE, 1L);
 	SET(CURLOPT_TCP_KEEPIDLE, (long)KEEPALIVE_IDLE_S);
 	SET(CURLOPT_TCP_KEEPINTVL, (long)KEEPALIVE_INTERVAL_S);
@@ -384,6 +358,8 @@ static struct platform_call *call_new(struct platform *platform)
 	call->easy = curl_easy_init();
 	buf_init(&call->body, (size_t)platform->body_max_bytes);
 	loop_timer_init(&call->deadline, on_deadline, call);
+	memcpy(call->team_text, team_name, TEAM_AT);
+	memcpy(call->trace_text, trace_name, TRACE_AT);
 	call->team = (struct curl_slist){.data = call->team_text, .next = &call->trace};
 	call->trace = (struct curl_slist){.data = call->trace_text, .next = &platform->authorization};
 	if (!call->easy || set_once(call) != CURLE_OK) {
@@ -428,33 +404,29 @@ static int check_request(const struct platform_request *request, struct err *err
 	return 0;
 }
 
-static int build_url(struct platform *platform, const struct platform_request *request,
-                     struct err *err)
+static int build_path(struct platform *platform, const struct platform_request *request,
+                      struct err *err)
 {
 	const char *middle = ops[request->op].middle;
-	struct buf *url = &platform->url;
-	buf_clear(url);
-	(void)buf_str(url, platform->endpoint.base);
-	(void)buf_str(url, ops[request->op].path);
+	struct buf *path = &platform->path;
+	buf_clear(path);
+	(void)buf_str(path, ops[request->op].path);
 	if (middle) {
-		(void)buf_percent(url, request->parent_id);
-		(void)buf_str(url, middle);
+		(void)buf_percent(path, request->parent_id);
+		(void)buf_str(path, middle);
 	}
 	if (ops[request->op].shape == ONE)
-		(void)buf_percent(url, request->id);
+		(void)buf_percent(path, request->id);
 	if (ops[request->op].shape == LISTING_PAGED)
-		(void)buf_printf(url, "?limit=%lld&offset=%lld", (long long)request->limit,
+		(void)buf_printf(path, "?limit=%lld&offset=%lld", (long long)request->limit,
 		                 (long long)request->offset);
-	return url->failed ? err_oom(err) : 0;
+	return path->failed ? err_oom(err) : 0;
 }
 
 static void build_headers(struct platform_call *call, const struct platform_request *request)
 {
-	char team[UUID_TEXT_SIZE], trace[TRACE_SIZE];
-	uuid_format(&request->team_id, team);
-	trace_child(request->traceparent, trace);
-	(void)snprintf(call->team_text, sizeof(call->team_text), "X-Team-ID: %s", team);
-	(void)snprintf(call->trace_text, sizeof(call->trace_text), "traceparent: %s", trace);
+	uuid_format(&request->team_id, call->team_text + TEAM_AT);
+	trace_child(request->traceparent, call->trace_text + TRACE_AT);
 }
 
 /* Hands the call to libcurl, which does no more than ask for a timer here. */
@@ -462,7 +434,7 @@ static int start(struct platform_call *call, const struct platform_request *requ
 {
 	struct platform *platform = call->platform;
 	build_headers(call, request);
-	if (curl_easy_setopt(call->easy, CURLOPT_URL, platform->url.data) != CURLE_OK ||
+	if (curl_easy_setopt(call->easy, CURLOPT_REQUEST_TARGET, platform->path.data) != CURLE_OK ||
 	    curl_easy_setopt(call->easy, CURLOPT_CUSTOMREQUEST, ops[request->op].method) != CURLE_OK ||
 	    curl_multi_add_handle(platform->multi, call->easy) != CURLM_OK)
 		return -1;
@@ -476,7 +448,7 @@ static int start(struct platform_call *call, const struct platform_request *requ
 struct platform_call *platform_send(struct platform *platform,
                                     const struct platform_request *request, struct err *err)
 {
-	if (check_request(request, err) < 0 || build_url(platform, request, err) < 0)
+	if (check_request(request, err) < 0 || build_path(platform, request, err) < 0)
 		return NULL;
 	struct platform_call *call = call_take(platform);
 	if (!call || start(call, request) < 0) {
@@ -539,7 +511,8 @@ static void init(struct platform *platform, struct loop *loop, const struct plat
 	platform->timeout_us = config->timeout_ms * 1000;
 	platform->connections_max = config->connections_max;
 	platform->body_max_bytes = config->body_max_bytes;
-	buf_init(&platform->url, URL_MAX_BYTES);
+	buf_init(&platform->path, PATH_MAX_BYTES);
+	watches_init(&platform->watches, loop, on_ready, platform);
 	loop_timer_init(&platform->timer, on_timer, platform);
 	loop_task_init(&platform->kick, on_timer, platform);
 }
@@ -548,7 +521,9 @@ static void init(struct platform *platform, struct loop *loop, const struct plat
 static void link_headers(struct platform *platform)
 {
 	static char accept[] = "Accept: application/json"; /* the list's type is not const */
-	platform->accept = (struct curl_slist){.data = accept};
+	static char agent[] = "User-Agent: sandsweep";
+	platform->agent = (struct curl_slist){.data = agent};
+	platform->accept = (struct curl_slist){.data = accept, .next = &platform->agent};
 	platform->authorization = (struct curl_slist){
 	    .data = platform->endpoint.authorization,
 	    .next = &platform->accept,
@@ -586,14 +561,11 @@ void platform_free(struct platform *platform)
 		call_free(call);
 	}
 	(void)curl_multi_cleanup(platform->multi);
-	for (struct watch *watch = platform->watches, *next; watch; watch = next) {
-		next = watch->next;
-		watch_free(watch);
-	}
+	watches_done(&platform->watches);
 	loop_timer_stop(platform->loop, &platform->timer);
 	loop_task_cancel(platform->loop, &platform->kick);
 	endpoint_done(&platform->endpoint);
-	buf_done(&platform->url);
+	buf_done(&platform->path);
 	if (platform->curl_ready)
 		curl_global_cleanup();
 	free(platform);

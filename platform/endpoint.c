@@ -1,6 +1,5 @@
 #include "endpoint.h"
 
-#include <curl/curl.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -74,23 +73,16 @@ static const char *url_fault(CURLU *url, const char *text)
 	return NULL;
 }
 
-static int set_base(struct endpoint *endpoint, const char *text, struct err *err)
+static int set_url(struct endpoint *endpoint, const char *text, struct err *err)
 {
-	CURLU *url = curl_url();
-	char *whole = NULL;
+	CURLU *url = endpoint->url = curl_url();
 	if (!url)
 		return err_oom(err);
 	const char *fault = url_fault(url, text);
-	if (!fault && curl_url_get(url, CURLUPART_URL, &whole, 0) == CURLUE_OK) {
-		whole[strlen(whole) - 1] = '\0'; /* its path is "/" */
-		endpoint->base = strdup(whole);
-		endpoint->https = part_is(url, CURLUPART_SCHEME, "https");
-	}
-	curl_free(whole);
-	curl_url_cleanup(url);
+	endpoint->https = part_is(url, CURLUPART_SCHEME, "https");
 	if (fault) /* without the URL itself: it may hold a password */
 		return err_set(err, ERR_REJECT, "config", "platform.url cannot be used: %s", fault);
-	return endpoint->base ? 0 : err_oom(err);
+	return 0;
 }
 
 /* RFC 6750 2.1 would allow less; what matters is that no header can be ended inside. */
@@ -133,7 +125,7 @@ static int set_ca_file(struct endpoint *endpoint, const char *path, struct err *
 int endpoint_init(struct endpoint *endpoint, const struct platform_config *config, struct err *err)
 {
 	*endpoint = (struct endpoint){0};
-	if (set_base(endpoint, config->url, err) == 0 && set_token(endpoint, config->token, err) == 0 &&
+	if (set_url(endpoint, config->url, err) == 0 && set_token(endpoint, config->token, err) == 0 &&
 	    set_ca_file(endpoint, config->ca_file, err) == 0)
 		return 0;
 	endpoint_done(endpoint);
@@ -145,7 +137,7 @@ void endpoint_done(struct endpoint *endpoint)
 	if (endpoint->authorization)
 		explicit_bzero(endpoint->authorization, strlen(endpoint->authorization));
 	free(endpoint->authorization);
-	free(endpoint->base);
+	curl_url_cleanup(endpoint->url);
 	free(endpoint->ca_file);
 	*endpoint = (struct endpoint){0};
 }

@@ -2,12 +2,13 @@
 #ifndef PLATFORM_ENDPOINT_H
 #define PLATFORM_ENDPOINT_H
 
+#include <curl/curl.h>
 #include <stdbool.h>
 
 #include "platform.h"
 
 struct endpoint { /* release with endpoint_done() */
-	char *base;   /* "https://host:port", no slash at the end */
+	CURLU *url;   /* "https://host:port/", no more */
 	bool https;
 	char *authorization; /* the header line with the token; wiped when released */
 	char *ca_file;       /* NULL: the system's authorities */

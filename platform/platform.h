@@ -59,7 +59,7 @@ struct platform_answer {
 	    retry_after_ms; /* 0: none. Seconds or an HTTP date (RFC 9110 10.2.3), at most an hour */
 	int64_t latency_us;
 	bool reused; /* the connection was kept alive from before */
-	/* The body of a trusted 2xx, for inventory.h; borrowed until `done` returns, whatever it sends or
+	/* The body of a trusted 2xx to a GET, for inventory.h; borrowed until `done` returns, whatever it sends or
 	 * cancels meanwhile. NULL otherwise. A listing's was not parsed yet: what inventory.h refuses
 	 * of it is to be taken for PLATFORM_MALFORMED. */
 	const char *body;

@@ -5,18 +5,22 @@
 #include "reconcile.h"
 
 static const char *const class_names[CLASS_COUNT] = {
-    [CLASS_UNRELEASED] = "unreleased",         [CLASS_MISSED_EVENT] = "missed_event",
-    [CLASS_STALE_MAPPING] = "stale_mapping",   [CLASS_GHOST] = "ghost",
-    [CLASS_RESURRECTED] = "resurrected",       [CLASS_STUCK_LEASE] = "stuck_lease",
-    [CLASS_ORPHAN_SANDBOX] = "orphan_sandbox", [CLASS_ORPHAN_VOLUME] = "orphan_volume",
+    [CLASS_UNRELEASED] = "unreleased",           [CLASS_MISSED_EVENT] = "missed_event",
+    [CLASS_STALE_MAPPING] = "stale_mapping",     [CLASS_GHOST] = "ghost",
+    [CLASS_RESURRECTED] = "resurrected",         [CLASS_STUCK_LEASE] = "stuck_lease",
+    [CLASS_ORPHAN_SANDBOX] = "orphan_sandbox",   [CLASS_ORPHAN_VOLUME] = "orphan_volume",
     [CLASS_ORPHAN_SNAPSHOT] = "orphan_snapshot",
 };
 
 static const char *const verdict_names[] = {
-    [VERDICT_IN_SYNC] = "in_sync",       [VERDICT_FAILED] = "failed",
-    [VERDICT_DRIFT] = "drift",           [VERDICT_REPAIRED] = "repaired",
-    [VERDICT_PARTLY] = "repaired_in_part", [VERDICT_GUARDED] = "guarded",
-    [VERDICT_INCOMPLETE] = "incomplete", [VERDICT_LOCKED] = "locked",
+    [VERDICT_IN_SYNC] = "in_sync",
+    [VERDICT_FAILED] = "failed",
+    [VERDICT_DRIFT] = "drift",
+    [VERDICT_REPAIRED] = "repaired",
+    [VERDICT_PARTLY] = "repaired_in_part",
+    [VERDICT_GUARDED] = "guarded",
+    [VERDICT_INCOMPLETE] = "incomplete",
+    [VERDICT_LOCKED] = "locked",
 };
 
 const char *reconcile_class_name(enum reconcile_class class_)

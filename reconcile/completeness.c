@@ -59,13 +59,10 @@ static int64_t rows_due(const struct listing_check *check, int64_t offset)
 static void check_rows(struct listing_check *check, const struct listing_page_facts *page)
 {
 	int64_t due = rows_due(check, page->offset);
-	if (page->total != check->total)
-		wrong(check, LISTING_COUNT);
-	else if (page->rows < due)
+	bool ends_early = !page->has_more && page->offset + page->rows < check->total;
+	if (page->total == check->total && page->rows < due)
 		wrong(check, LISTING_SHORT);
-	else if (page->rows > due)
-		wrong(check, LISTING_COUNT);
-	else if (!page->has_more && page->offset + page->rows < check->total)
+	else if (page->total != check->total || page->rows > due || ends_early)
 		wrong(check, LISTING_COUNT);
 }
 

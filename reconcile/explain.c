@@ -181,10 +181,15 @@ static void add_objection(const struct store_owned *o, struct buf *out)
 
 static void say_in_use(const struct store_owned *o, struct buf *out)
 {
+	bool serves = o->active && o->enabled && o->function_deleted_at_us == 0;
 	if (o->in_use_because)
 		(void)buf_printf(out, " It is in use: %s. Nothing deletes it while that is so.",
 		                 in_use_because(o->in_use_because));
-	else
+	if (o->in_use_because && strcmp(o->in_use_because, "mapped") == 0 && !serves)
+		(void)buf_str(out,
+		              " But it serves nobody: once its grace has passed, a reconciliation takes "
+		              "the mapping from it (unreleased), and it is deleted.");
+	if (!o->in_use_because)
 		(void)buf_str(out, " The ledger has it as in use, but nothing names it: once its grace has "
 		                   "passed, a reconciliation proves that and has it deleted.");
 }

@@ -5,11 +5,11 @@
 #include <string.h>
 
 static const size_t texts[] = {
-    offsetof(struct store_finding, class_name), offsetof(struct store_finding, kind),
+    offsetof(struct store_finding, class_name),  offsetof(struct store_finding, kind),
     offsetof(struct store_finding, resource_id), offsetof(struct store_finding, parent_id),
-    offsetof(struct store_finding, proof),      offsetof(struct store_finding, action),
-    offsetof(struct store_finding, verdict),    offsetof(struct store_finding, result),
-    offsetof(struct store_finding, why),        offsetof(struct store_finding, evidence),
+    offsetof(struct store_finding, proof),       offsetof(struct store_finding, action),
+    offsetof(struct store_finding, verdict),     offsetof(struct store_finding, result),
+    offsetof(struct store_finding, why),         offsetof(struct store_finding, evidence),
 };
 
 static const char **text_at(struct store_finding *finding, size_t i)

@@ -107,8 +107,7 @@ void gauges_count(struct gauges *g, const struct reconcile_summary *summary,
 	if (!looked)
 		return;
 	for (int i = 0; i < CLASS_COUNT; i++)
-		set(g->findings[i],
-		    (double)(summary->classes[i].proved + summary->classes[i].unproved));
+		set(g->findings[i], (double)(summary->classes[i].proved + summary->classes[i].unproved));
 	set(g->incomplete, (double)summary->incomplete);
 	memcpy(g->oldest_us, oldest_us, sizeof(g->oldest_us));
 }

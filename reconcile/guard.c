@@ -8,7 +8,8 @@ struct limits {
 	const char *acts_name, *share_name;
 };
 
-static struct limits limits_of(const struct reconcile_config *config, const struct store_blast *blast)
+static struct limits limits_of(const struct reconcile_config *config,
+                               const struct store_blast *blast)
 {
 	if (uuid_is_nil(&blast->team_id))
 		return (struct limits){config->max_acts, config->max_share, "reconcile.max_acts",
@@ -41,26 +42,28 @@ static bool blast_allowed(const struct reconcile_config *config, const struct st
 	char scope[64];
 	scope_of(blast, scope);
 	if (blast->acts > limits.acts) {
-		(void)snprintf(ret_text, 512,
-		               "%s would do %lld acts and %s allows %lld: nothing was done; look at it with "
-		               "--dry-run, and allow it with --allow %lld",
-		               scope, (long long)blast->acts, limits.acts_name, (long long)limits.acts,
-		               (long long)run_acts);
+		(void)snprintf(
+		    ret_text, 512,
+		    "%s would do %lld acts and %s allows %lld: nothing was done; look at it with "
+		    "--dry-run, and allow it with --allow %lld",
+		    scope, (long long)blast->acts, limits.acts_name, (long long)limits.acts,
+		    (long long)run_acts);
 		return false;
 	}
 	if (blast->acts > config->min_acts && over_share(blast->acts, limits.share, blast->owned)) {
-		(void)snprintf(ret_text, 512,
-		               "%s would do %lld acts on %lld owned things and %s allows %lld percent: nothing "
-		               "was done; look at it with --dry-run, and allow it with --allow %lld",
-		               scope, (long long)blast->acts, (long long)blast->owned, limits.share_name,
-		               (long long)limits.share, (long long)run_acts);
+		(void)snprintf(
+		    ret_text, 512,
+		    "%s would do %lld acts on %lld owned things and %s allows %lld percent: nothing "
+		    "was done; look at it with --dry-run, and allow it with --allow %lld",
+		    scope, (long long)blast->acts, (long long)blast->owned, limits.share_name,
+		    (long long)limits.share, (long long)run_acts);
 		return false;
 	}
 	return true;
 }
 
-bool guard_allows(const struct reconcile_config *config, const struct store_blast *blasts, int count,
-                  int64_t allow, char ret_text[512])
+bool guard_allows(const struct reconcile_config *config, const struct store_blast *blasts,
+                  int count, int64_t allow, char ret_text[512])
 {
 	ret_text[0] = '\0';
 	if (count == 0 || blasts[0].acts == 0)

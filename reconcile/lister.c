@@ -8,8 +8,9 @@
 #include "platform/inventory.h"
 
 enum {
-	BATCH_TEAMS = 1024,    /* in memory at once; between two batches the pipe to the platform runs dry */
-	ERRORS_MAX = 3,        /* pages of one listing that may fail before the rest is not asked for */
+	BATCH_TEAMS =
+	    1024,       /* in memory at once; between two batches the pipe to the platform runs dry */
+	ERRORS_MAX = 3, /* pages of one listing that may fail before the rest is not asked for */
 };
 
 enum kind { KIND_SANDBOX, KIND_VOLUME, KIND_COUNT };

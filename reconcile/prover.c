@@ -310,11 +310,8 @@ int prover_run(struct loop *loop, struct platform *platform, struct store_run *r
                const struct reconcile_config *config, struct pacer *pacer, const bool *stop,
                const struct reconcile_watcher *watcher, struct prover_result *ret, struct err *err)
 {
-	struct prover p = {.run = run,
-	                   .config = config,
-	                   .budget = config->gets_max,
-	                   .watcher = watcher,
-	                   .ret = ret};
+	struct prover p = {
+	    .run = run, .config = config, .budget = config->gets_max, .watcher = watcher, .ret = ret};
 	*ret = (struct prover_result){0};
 	asker_init(&p.asker, loop, platform, pacer);
 	p.items = calloc(BATCH, sizeof(*p.items));

@@ -8,7 +8,7 @@
 struct prover_result {
 	int64_t findings;      /* that were to be proved */
 	int64_t gets, retries; /* looks, each counted once; further attempts of them */
-	bool budget_spent; /* some findings were left unproved for want of looks */
+	bool budget_spent;     /* some findings were left unproved for want of looks */
 };
 /* GETs every finding that needs a proof ("to_prove"): "absent" means a trusted 404 twice, confirm_ms
  * apart (once, where presence is to be proved: it disproves that), "present" a 200 of the same team;

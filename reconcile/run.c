@@ -127,8 +127,8 @@ static void say_locked(struct reconcile_summary *summary, const struct store_run
 	char since[CLOCK_RFC3339_SIZE];
 	clock_rfc3339(begun->held_since_us, since);
 	summary->verdict = VERDICT_LOCKED;
-	(void)snprintf(summary->text, sizeof(summary->text),
-	               "another run holds the lock: %s, since %s", begun->holder, since);
+	(void)snprintf(summary->text, sizeof(summary->text), "another run holds the lock: %s, since %s",
+	               begun->holder, since);
 }
 
 /* 1: the run has begun; 0: another one is going on. */
@@ -227,9 +227,8 @@ static int load_batch(struct loading *loading, struct err *err)
 	struct store_finding batch[LOADS];
 	for (int i = 0; i < loading->count; i++)
 		batch[i] = *loading->copies[i];
-	int rc = loading->count > 0
-	             ? store_run_load(loading->run->store, batch, loading->count, err)
-	             : 0;
+	int rc =
+	    loading->count > 0 ? store_run_load(loading->run->store, batch, loading->count, err) : 0;
 	while (loading->count > 0)
 		free(loading->copies[--loading->count]);
 	return rc;
@@ -347,7 +346,8 @@ static bool is(const char *text, const char *word)
 	return text && strcmp(text, word) == 0;
 }
 
-static void count_finding(struct reconcile_class_counts *counts, const struct store_finding *finding)
+static void count_finding(struct reconcile_class_counts *counts,
+                          const struct store_finding *finding)
 {
 	counts->found++;
 	if (is(finding->action, "note"))

@@ -9,19 +9,26 @@
 #field, type, offsetof(struct reconcile_config, field), min, max, def, false, help \
 	}
 /* Every class has a switch and a grace. */
-#define CLASS_ROWS(name, class_, grace, what)                                                      \
-	{#name "_enabled", CONFIG_BOOL, offsetof(struct reconcile_config, enabled[class_]), 0, 0,      \
-	 "true", false, "Whether to look for: " what "."},                                             \
-	{                                                                                              \
-#name "_grace_ms", CONFIG_I64, offsetof(struct reconcile_config, grace_ms[class_]), 0, 2592000000, \
-		    grace, false, "How long that may be so before it is drift."                            \
+#define CLASS_ROWS(name, class_, grace, what)                                                  \
+	{#name "_enabled",                                                                         \
+	 CONFIG_BOOL,                                                                              \
+	 offsetof(struct reconcile_config, enabled[class_]),                                       \
+	 0,                                                                                        \
+	 0,                                                                                        \
+	 "true",                                                                                   \
+	 false,                                                                                    \
+	 "Whether to look for: " what "."},                                                        \
+	{                                                                                          \
+#name "_grace_ms", CONFIG_I64, offsetof(struct reconcile_config, grace_ms[class_]), 0, \
+		    2592000000, grace, false, "How long that may be so before it is drift."            \
 	}
 
 static const struct config_row rows[] = {
     ROW(metrics_listen, CONFIG_STR, 0, 0, "127.0.0.1:9466",
         "Where a repeated reconciler serves /metrics, /livez and /readyz."),
     ROW(mode, CONFIG_STR, 0, 0, "repair",
-        "repair: what is proved is repaired. observe: it is only recorded, and counted later how much of it "
+        "repair: what is proved is repaired. observe: it is only recorded, and counted later how "
+        "much of it "
         "was used again."),
     ROW(shard, CONFIG_STR, 0, 0, "default",
         "One run at a time has the lock of a shard; shards run side by side."),
@@ -41,7 +48,8 @@ static const struct config_row rows[] = {
     ROW(backoff_cap_ms, CONFIG_I64, 1, 3600000, "10000",
         "The longest such wait. A Retry-After of the platform is kept to however long it is."),
     ROW(gets_max, CONFIG_I64, 0, 10000000, "2000",
-        "Looks at single things in one run. What is left over is unproved, and waits for the next."),
+        "Looks at single things in one run. What is left over is unproved, and waits for the "
+        "next."),
     ROW(confirm_ms, CONFIG_I64, 0, 600000, "2000",
         "Between the first look that shows a thing absent and the one that proves it."),
     ROW(max_acts, CONFIG_I64, 0, 10000000, "500",

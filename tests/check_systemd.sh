@@ -66,6 +66,19 @@ has_credentials() { # ROLE NAME...: passed on by the unit
     done
 }
 
+timer_is_kind() {
+    local key
+    for key in RandomizedDelaySec Persistent; do
+        grep -qE "^$key=(yes|[1-9][0-9]*)\$" systemd/sandsweep-reconcile.timer || { echo "no $key" >&2; return 1; }
+    done
+    systemd-analyze calendar "$(sed -n 's/^OnCalendar=//p' systemd/sandsweep-reconcile.timer)"
+}
+
+# A guard that stopped a run, and an error, must be seen as failures.
+exit_codes() {
+    diff <(sed -n 's/^SuccessExitStatus=//p' systemd/sandsweep-reconcile.service) <(echo '2 3 4 6 7') >&2
+}
+
 # The account and the directories, made in a tree of their own.
 sysusers() {
     mkdir -p "$work/tree/etc"
@@ -128,8 +141,17 @@ for role in api worker; do
         >"$work/units/sandsweep-$role@.service.d/copies.conf"
     check "sandsweep-$role@.service: verify" verify "sandsweep-$role@9471.service"
 done
+unit sandsweep-reconcile.service sandsweep-reconcile.service
+cp systemd/sandsweep-reconcile.timer "$work/units/"
+check 'sandsweep-reconcile.service: verify' verify sandsweep-reconcile.service
+check 'sandsweep-reconcile.service: exposure at most 1.5' exposure sandsweep-reconcile.service
+echo "      measured: $(measured)"
+check 'sandsweep-reconcile.timer: verify' verify sandsweep-reconcile.timer
+check 'sandsweep-reconcile.timer: spread, and made up for' timer_is_kind
+check 'sandsweep-reconcile.service: which exit codes are fine' exit_codes
 check 'api: credentials' has_credentials api postgres.dsn
 check 'worker: credentials' has_credentials worker postgres.dsn platform.token
+check 'reconcile: credentials' has_credentials reconcile postgres.dsn platform.token
 if ((EUID == 0)); then
     check 'sysusers: the account' sysusers
     check 'tmpfiles: directories and modes' tmpfiles

@@ -194,6 +194,7 @@ BEGIN
             ('resurrected', 'doom', 'present'), ('stuck_lease', 'doom', 'none'), ('orphan_sandbox', 'adopt', 'owner'),
             ('orphan_volume', 'doom', 'none'), ('orphan_volume', 'note', 'none'), ('orphan_snapshot', 'doom', 'none'))));
     CREATE TEMPORARY TABLE resent (event_id uuid PRIMARY KEY);
+    ANALYZE pg_temp.this_run;    -- every diff joins it: the planner must know that it is one row
     RETURN QUERY SELECT true, new_run, new_term, now(), cluster, current_database()::text, in_holder, now();
 END $$;
 

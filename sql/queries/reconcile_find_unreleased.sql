@@ -43,7 +43,7 @@ WITH ran AS (
     INSERT INTO pg_temp.findings (class, kind, resource_id, team_id, function_id, revision_id, since, proof, action,
         verdict, evidence)
     SELECT 'unreleased', 'sandbox', a.id, a.team_id, a.function_id, a.revision_id, a.since, 'none', a.action,
-           CASE WHEN a.since > t.t0 - ran.grace THEN 'young' ELSE 'proved' END, a.evidence
+           CASE WHEN a.since > t.t0 - ran.grace OR a.changed > t.t0 THEN 'young' ELSE 'proved' END, a.evidence
     FROM aged a CROSS JOIN pg_temp.this_run t CROSS JOIN ran
     ON CONFLICT (kind, resource_id) DO NOTHING
     RETURNING 1

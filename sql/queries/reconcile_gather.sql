@@ -7,7 +7,9 @@ WITH scope AS (
     SELECT f.team_id FROM pg_temp.this_run t JOIN shared_gateway.functions f ON f.id = t.function_id
     WHERE t.team_id IS NULL OR f.team_id = t.team_id
     UNION
-    SELECT o.team_id FROM pg_temp.this_run t JOIN sandsweep.owned_resources o ON o.function_id = t.function_id
+    -- (What is left of a function that was removed altogether.)
+    SELECT o.team_id FROM pg_temp.this_run t JOIN sandsweep.owned_resources o
+        ON o.function_id = t.function_id AND o.state <> 'gone'
     WHERE t.team_id IS NULL OR o.team_id = t.team_id
 ), everything AS (
     SELECT o.team_id, bool_or(o.kind = 'sandbox' AND o.state = 'in_use') AS sandboxes,

@@ -22,27 +22,39 @@ static const struct {
 } cases[] = {
     {"nothing to do", {{0, 0, 0}}, 0, {NULL}},
     {"as many as a run may", {{0, 500, 1000000}}, 0, {NULL}},
-    {"one more", {{0, 501, 1000000}}, 0,
+    {"one more",
+     {{0, 501, 1000000}},
+     0,
      {"the run would do 501 acts", "reconcile.max_acts allows 500", "--allow 501"}},
     {"as many as a team may", {{0, 100, 100000}, {1, 100, 1000}}, 0, {NULL}},
-    {"one more of a team", {{0, 101, 100000}, {1, 101, 1000}}, 0,
+    {"one more of a team",
+     {{0, 101, 100000}, {1, 101, 1000}},
+     0,
      {"team 01000000-0000-0000-0000-000000000000", "101 acts", "reconcile.max_acts_team allows 100",
       "--allow 101"}},
-    {"the second team", {{0, 151, 100000}, {1, 50, 1000}, {2, 101, 1000}}, 0,
+    {"the second team",
+     {{0, 151, 100000}, {1, 50, 1000}, {2, 101, 1000}},
+     0,
      {"team 02000000", "--allow 151"}},
     {"the share of a run, at its bound", {{0, 11, 110}}, 0, {NULL}},
-    {"and past it", {{0, 12, 119}}, 0,
+    {"and past it",
+     {{0, 12, 119}},
+     0,
      {"12 acts on 119 owned", "reconcile.max_share allows 10 percent", "--allow 12"}},
     {"the share is not asked of a few", {{0, 10, 10}, {1, 10, 10}}, 0, {NULL}},
     {"but of one more", {{0, 11, 11}}, 0, {"reconcile.max_share allows"}},
     {"where nothing is owned", {{0, 11, 0}}, 0, {"11 acts on 0 owned"}},
     {"the share of a team, at its bound", {{0, 11, 1000}, {1, 11, 22}}, 0, {NULL}},
-    {"and past it", {{0, 11, 1000}, {1, 11, 21}}, 0,
+    {"and past it",
+     {{0, 11, 1000}, {1, 11, 21}},
+     0,
      {"team 01000000", "reconcile.max_share_team allows 50 percent"}},
     {"the share of a team is not asked of a few", {{0, 11, 1000}, {1, 10, 10}}, 0, {NULL}},
     {"allowed exactly", {{0, 501, 501}, {1, 501, 501}}, 501, {NULL}},
     {"allowed one too few", {{0, 501, 501}}, 500, {"--allow 501"}},
-    {"allowed for less than a team does", {{0, 120, 100000}, {1, 101, 1000}}, 101,
+    {"allowed for less than a team does",
+     {{0, 120, 100000}, {1, 101, 1000}},
+     101,
      {"reconcile.max_acts_team", "--allow 120"}},
     {"numbers beyond all sense", {{0, INT64_MAX, INT64_MAX}}, 0, {"reconcile.max_acts allows"}},
 };
@@ -60,9 +72,8 @@ static int blasts_of(const struct blast *from, struct store_blast *ret)
 	int n = 1;
 	ret[0] = (struct store_blast){.acts = from[0].acts, .owned = from[0].owned};
 	for (; n < 3 && from[n].team; n++)
-		ret[n] = (struct store_blast){.team_id.bytes = {(uint8_t)from[n].team},
-		                              .acts = from[n].acts,
-		                              .owned = from[n].owned};
+		ret[n] = (struct store_blast){
+		    .team_id.bytes = {(uint8_t)from[n].team}, .acts = from[n].acts, .owned = from[n].owned};
 	return n;
 }
 

@@ -161,8 +161,7 @@ static bool body_is_nonsense(struct fake *f, const struct platform_request *requ
 static bool body_is_nonsense_once(struct fake *f, const struct platform_request *request, int call,
                                   struct reply *reply)
 {
-	return is_page(request, 10) && seen_before++ == 0 &&
-	       body_is_nonsense(f, request, call, reply);
+	return is_page(request, 10) && seen_before++ == 0 && body_is_nonsense(f, request, call, reply);
 }
 
 /* The page that ends exactly at the total says that more follows. */
@@ -410,13 +409,29 @@ static void stops_when_told(void **state)
 	f->hook = stop_in_the_middle;
 	add_things(f->sandboxes, &f->sandbox_count, "sb", 35);
 	pacer_init(&pacer, f->loop, 4, 0, &backoff, 3);
-	assert_int_equal(lister_run(f->loop, f->platform, &run, &config, &pacer, &stop_now, NULL,
-	                            &result, &err),
-	                 -1);
+	assert_int_equal(
+	    lister_run(f->loop, f->platform, &run, &config, &pacer, &stop_now, NULL, &result, &err),
+	    -1);
 	assert_string_equal(err.code, "stopped");
 	assert_int_equal(f->in_flight, 0);
 	assert_int_equal(pacer.in_flight, 0);
 	assert_int_equal(f->listing_count, 0);
+}
+
+/* A platform that fails page after page is not asked for all of them. */
+static void gives_up_a_listing(void **state)
+{
+	struct fake *f = *state;
+	const struct reconcile_config config = usual_config();
+	struct lister_result result;
+	struct err err = {0};
+	int failed = 3, in_flight = 4, others = 1 + 2; /* the first page, and the volumes twice */
+	f->team_count = 1;
+	f->hook = fails_behind_the_first;
+	add_things(f->sandboxes, &f->sandbox_count, "sb", 400);
+	assert_int_equal(run_lister(f, &config, &result, &err), 0);
+	expect_reason("given up", listing_of(f, 1, "sandbox"), "error");
+	assert_in_range(f->lists, others + failed * 3, others + (failed + in_flight - 1) * 3);
 }
 
 int main(void)
@@ -424,6 +439,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(judges_every_pathology),
 	    cmocka_unit_test_setup_teardown(lists_teams_side_by_side, fake_setup, fake_teardown),
+	    cmocka_unit_test_setup_teardown(gives_up_a_listing, fake_setup, fake_teardown),
 	    cmocka_unit_test_setup_teardown(keeps_to_retry_after, fake_setup, fake_teardown),
 	    cmocka_unit_test_setup_teardown(ends_with_the_session, fake_setup, fake_teardown),
 	    cmocka_unit_test_setup_teardown(stops_when_told, fake_setup, fake_teardown),

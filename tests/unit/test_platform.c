@@ -203,6 +203,25 @@ static void test_a_connection_that_has_died(void **state)
 	assert_int_equal(f->server.accepted, 20);
 }
 
+/* The server closes an idle connection, and nobody uses it for a while: the loop must not spin on it,
+ * and the next call, whose descriptor has the same number, must hear of its answer. */
+static void test_an_idle_connection_that_ends(void **state)
+{
+	struct fixture *f = *state;
+	for (int i = 1; i <= 5; i++) {
+		assert_int_equal(call(f, PLATFORM_SANDBOX_GET, "ok").status, 200);
+		assert_int_equal(f->server.accepted, i);
+		for (int at = 0; at < CONNS_MAX; at++)
+			if (f->server.conns[at])
+				conn_close(f->server.conns[at], i % 2);
+		run_for(f, 20); /* its end is noticed */
+		int rounds = 0;
+		for (int64_t end = now_ms() + 50; now_ms() < end; rounds++)
+			assert_int_equal(loop_once(f->loop, 10000, NULL), 0);
+		assert_in_range(rounds, 1, 20);
+	}
+}
+
 static void test_nobody_listens(void **state)
 {
 	struct fixture *f = *state;
@@ -501,6 +520,7 @@ int main(void)
 	    TEST(test_answers),
 	    TEST(test_one_connection_is_kept),
 	    TEST(test_a_connection_that_has_died),
+	    TEST(test_an_idle_connection_that_ends),
 	    TEST(test_nobody_listens),
 	    TEST(test_tls_that_fails),
 	    TEST(test_no_proxy_from_the_environment),

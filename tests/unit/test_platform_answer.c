@@ -408,6 +408,89 @@ static void test_names(void **state)
 		assert_non_null(platform_fault_name(fault));
 }
 
+/* ---- the memo ---- */
+
+/* Whatever came before, a reply is read as without a memo. */
+static void must_recall(struct platform_memo *memo, const struct platform_reply *reply)
+{
+	struct platform_answer want, got;
+	platform_answer_read(reply, 0, &want);
+	memset(&got, 0xff, sizeof(got));
+	platform_answer_recall(memo, reply, 0, &got);
+	assert_int_equal(got.fault, want.fault);
+	assert_int_equal(got.status, want.status);
+	assert_string_equal(got.code, want.code);
+	assert_string_equal(got.text, want.text);
+	assert_int_equal(got.retry_after_ms, want.retry_after_ms);
+	assert_int_equal(got.latency_us, 0);
+	assert_false(got.reused);
+}
+
+static struct platform_reply reply_of(size_t at, const char *retry_after)
+{
+	return (struct platform_reply){.status = cases[at].status,
+	                               .retry_after = retry_after,
+	                               .body = cases[at].body,
+	                               .len = strlen(cases[at].body)};
+}
+
+static void test_a_memo_changes_nothing(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < N_OF(cases); i++)
+		for (size_t k = 0; k < N_OF(cases); k++) {
+			struct platform_memo memo = {0};
+			struct platform_reply first = reply_of(i, NULL), second = reply_of(k, NULL);
+			must_recall(&memo, &first);
+			must_recall(&memo, &first);
+			must_recall(&memo, &second);
+			must_recall(&memo, &first);
+			second.status = first.status;
+			must_recall(&memo, &second);
+			second = first;
+			second.status =
+			    second.status == 404 ? 200 : 404; /* the same bytes mean another thing */
+			must_recall(&memo, &second);
+			second = reply_of(k, "7");
+			must_recall(&memo, &second);
+			must_recall(&memo, &first);
+			first.retry_after = "9";
+			must_recall(&memo, &first);
+		}
+}
+
+static void test_a_memo_compares_every_byte(void **state)
+{
+	(void)state;
+	static const char text[] = ERROR("not_found", "sandbox not found");
+	char body[sizeof(text)];
+	for (size_t i = 0; i < sizeof(text) - 1; i++) {
+		struct platform_memo memo = {0};
+		memcpy(body, text, sizeof(text));
+		struct platform_reply reply = {.status = 404, .body = body, .len = sizeof(text) - 1};
+		must_recall(&memo, &reply);
+		body[i] ^= 1;
+		must_recall(&memo, &reply);
+		body[i] ^= 1;
+		reply.len = i; /* the beginning of it is no proof */
+		must_recall(&memo, &reply);
+	}
+}
+
+static void test_a_memo_keeps_no_long_body(void **state)
+{
+	(void)state;
+	char body[PLATFORM_MEMO_BYTES + 8];
+	for (size_t len = PLATFORM_MEMO_BYTES - 1; len <= PLATFORM_MEMO_BYTES + 1; len++) {
+		struct platform_memo memo = {0};
+		(void)snprintf(body, sizeof(body), "{\"success\":true}%*s", (int)len - 16, "");
+		const struct platform_reply reply = {.status = 200, .body = body, .len = len};
+		must_recall(&memo, &reply);
+		must_recall(&memo, &reply);
+		assert_int_equal(memo.len, len <= PLATFORM_MEMO_BYTES ? len : 0);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -422,6 +505,9 @@ int main(void)
 	    cmocka_unit_test(test_retry_after),
 	    cmocka_unit_test(test_retry_after_comes_with_any_answer),
 	    cmocka_unit_test(test_without_memory),
+	    cmocka_unit_test(test_a_memo_changes_nothing),
+	    cmocka_unit_test(test_a_memo_compares_every_byte),
+	    cmocka_unit_test(test_a_memo_keeps_no_long_body),
 	    cmocka_unit_test(test_names),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

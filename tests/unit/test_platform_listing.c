@@ -194,7 +194,8 @@ static const struct {
 	enum platform_op op;
 	const char *id, *body;
 } ops[] = {
-    {PLATFORM_SANDBOX_GET, "ok", OK_BODY},    {PLATFORM_SANDBOX_DELETE, "chunked", OK_BODY},
+    {PLATFORM_SANDBOX_GET, "ok", OK_BODY},    {PLATFORM_SANDBOX_DELETE, "chunked", NULL},
+    {PLATFORM_SANDBOX_GET, "chunked", OK_BODY}, {PLATFORM_SANDBOX_GET, "chunked", OK_BODY},
     {PLATFORM_VOLUME_GET, "ok", OK_BODY},     {PLATFORM_VOLUME_GET, "gone", NULL},
     {PLATFORM_SANDBOX_GET, "page", NULL},     {PLATFORM_SANDBOX_GET, "reset-in-body", NULL},
     {PLATFORM_SANDBOX_GET, "is-large", NULL}, {PLATFORM_SANDBOX_GET, "late", NULL},

@@ -1,0 +1,1008 @@
+"""What a reconciliation does in Postgres: what it finds, how a finding is proved, every act on every state, and that
+no two writers that meet get past each other."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg2
+import pytest
+
+from tests.support.house import Function, House
+from tests.support.reconcile_sql import CLASSES, PAST, Beside, Run, place, query, statement
+
+STATES = ["in_use", "released", "doomed", "deleting", "gone", "dead", "refused"]
+HOUR = 3_600_000
+
+
+def new(prefix: str = "sb") -> str:
+    return f"{prefix}-{uuid.uuid4().hex}"
+
+
+def new_id() -> str:
+    return str(uuid.uuid4())
+
+
+@pytest.fixture
+def team() -> str:
+    return new_id()
+
+
+@pytest.fixture
+def run(house: House, team: str) -> Iterator[Run]:
+    """A run over this test's team alone."""
+    with Run(house.stack, team) as run:
+        yield run
+
+
+def age(house: House, f: Function, interval: str = "1 day") -> None:
+    """Makes a function and all that is mapped and owned as old as this."""
+    conn = house.stack.connect()
+    with conn.cursor() as cur:
+        cur.execute("SET session_replication_role = replica")
+        cur.execute("UPDATE shared_gateway.functions SET created_at = now() - %s::interval, updated_at = now() - %s::interval WHERE id = %s", (interval, interval, f.id))
+        cur.execute(
+            "UPDATE shared_gateway.functions_revisions SET created_at = now() - %s::interval, runtime_updated_at = CASE WHEN runtime_sandbox_id <> '' THEN now() - %s::interval END WHERE function_id = %s",
+            (interval, interval, f.id),
+        )
+        cur.execute("UPDATE sandsweep.owned_resources SET created_at = now() - %s::interval WHERE function_id = %s", (interval, f.id))
+    conn.close()
+
+
+def old_function(house: House, team: str, **options: Any) -> Function:
+    f = house.function(team, **options)
+    age(house, f)
+    return f
+
+
+def disable(house: House, f: Function, when: str = PAST) -> None:
+    """As another service does it that leaves the mapping."""
+    house.stack.sql("ALTER TABLE shared_gateway.functions DISABLE TRIGGER sandsweep_touch")
+    house.stack.sql(f"UPDATE shared_gateway.functions SET enabled = false, updated_at = {when} WHERE id = %s", (f.id,))
+    house.stack.sql("ALTER TABLE shared_gateway.functions ENABLE TRIGGER sandsweep_touch")
+
+
+def attempt(house: House, team: str, *, function: str | None = None, revision: str | None = None, started: str = "-1 hour", table: str = "restore_attempts") -> str:
+    number = new_id()
+    template = ", 'tpl'" if table == "restore_attempts" else ""
+    house.stack.sql(
+        f"""INSERT INTO sandsweep.{table} (id, team_id, function_id, revision_id, started_at{', template_id' if template else ''})
+            VALUES (%s, %s, %s, %s, now() + %s::interval{template})""",
+        (number, team, function or new_id(), revision or new_id(), started),
+    )
+    return number
+
+
+def mapped(house: House, revision: str) -> str | None:
+    return house.stack.sql("SELECT runtime_sandbox_id FROM shared_gateway.functions_revisions WHERE id = %s", (revision,))[0][0]
+
+
+# ---- what is found ----
+
+
+def test_teams(house: House) -> None:
+    """Every team that anything may be left of, each once, and what of its listings must not be empty."""
+    live, deleted, only_ledger, restoring, publishing = (new_id() for _ in range(5))
+    house.function(live)
+    f = house.function(deleted, volumes=0)
+    house.stack.sql("UPDATE shared_gateway.functions SET deleted_at = now() WHERE id = %s", (f.id,))
+    place(house, "volume", new("vol"), "gone", team=only_ledger)
+    attempt(house, restoring)
+    attempt(house, publishing, table="publish_attempts")
+    with Run(house.stack, None) as run:
+        run.ask("reconcile_gather")
+        rows = run.ask("reconcile_teams", None, "1000000")
+        assert [r[0] for r in rows] == sorted(r[0] for r in rows) and len({r[0] for r in rows}) == len(rows)
+        there = {r[0]: r[1:] for r in rows}
+        assert {t: there.get(t) for t in (live, deleted, only_ledger, restoring, publishing)} == {
+            live: (True, True), deleted: (False, False), only_ledger: (False, False), restoring: (False, False), publishing: (False, False)}
+        first = run.ask("reconcile_teams", None, "2")
+        assert first + run.ask("reconcile_teams", first[-1][0], "2") == rows[:4]
+
+
+@pytest.mark.parametrize("narrow", ["team", "function", "both", "unknown"])
+def test_teams_of_a_narrowed_run(house: House, team: str, narrow: str) -> None:
+    f = house.function(team)
+    house.function()
+    by_team, by_function = narrow in ("team", "both"), narrow in ("function", "both")
+    with Run(house.stack, team if by_team else None, function=f.id if by_function else new_id() if narrow == "unknown" else None) as run:
+        run.ask("reconcile_gather")
+        assert run.ask("reconcile_teams", None, "10") == ([] if narrow == "unknown" else [(team, True, True)])
+
+
+def test_a_repeated_id_spoils_its_listing(run: Run, team: str) -> None:
+    other = new_id()
+    run.seen("sandbox", team, "a", "b", "a")
+    run.seen("volume", team, "a", template=None)
+    run.seen("sandbox", other, "a")
+    run.ask("reconcile_listings", [other, team], ["sandbox", "volume"], [True, False], [None, "count"], ["1", "1"], ["1", "1"])
+    assert sorted(run.listed(team)) == sorted([(team, "sandbox", False, "repeat", 1, 1), (team, "volume", False, "count", 1, 1)])
+
+
+# Per class: what makes it so (`since` counts from the beginning of the run) and the thing that is found.
+def make_unreleased_disabled(house: House, run: Run, team: str, since: str) -> str:
+    f = old_function(house, team, volumes=0)
+    disable(house, f, f"'{run.t0.isoformat()}'::timestamptz + interval '{since}'")
+    return f.active.sandbox or ""
+
+
+def make_unreleased_superseded(house: House, run: Run, team: str, since: str) -> str:
+    f = old_function(house, team, volumes=0, revisions=2)
+    house.stack.sql("ALTER TABLE shared_gateway.functions DISABLE TRIGGER sandsweep_touch")
+    house.stack.sql("UPDATE shared_gateway.functions SET updated_at = %s::timestamptz + %s::interval WHERE id = %s", (run.t0, since, f.id))
+    house.stack.sql("ALTER TABLE shared_gateway.functions ENABLE TRIGGER sandsweep_touch")
+    return f.revisions[0].sandbox or ""
+
+
+def make_unreleased_unmapped(house: House, run: Run, team: str, since: str) -> str:
+    thing = new()
+    place(house, "sandbox", thing, "in_use", team=team, created_at=f"'{run.t0.isoformat()}'::timestamptz + interval '{since}'")
+    return thing
+
+
+def make_in_ledger(kind: str, state: str, column: str, **columns: str) -> Any:
+    def make(house: House, run: Run, team: str, since: str) -> str:
+        thing = new(kind)
+        place(house, kind, thing, state, team=team, **{column: f"'{run.t0.isoformat()}'::timestamptz + interval '{since}'"}, **columns)
+        if state == "gone":
+            run.seen(kind, team, thing)
+        return thing
+
+    return make
+
+
+def make_stale(house: House, run: Run, team: str, since: str) -> str:
+    f = old_function(house, team, volumes=0)
+    run.sql("UPDATE shared_gateway.functions_revisions SET runtime_updated_at = %s::timestamptz + %s::interval WHERE id = %s", (run.t0, since, f.active.id))
+    return f.active.sandbox or ""
+
+
+def make_ghost_volume(house: House, run: Run, team: str, since: str) -> str:
+    f = old_function(house, team, mapped=False)
+    run.sql("UPDATE sandsweep.owned_resources SET created_at = %s::timestamptz + %s::interval WHERE resource_id = %s", (run.t0, since, f.active.volumes[0]))
+    return f.active.volumes[0]
+
+
+def make_orphan_sandbox(house: House, run: Run, team: str, since: str) -> str:
+    attempt(house, team)
+    house.stack.sql("UPDATE sandsweep.restore_attempts SET started_at = %s::timestamptz + %s::interval WHERE team_id = %s", (run.t0, since, team))
+    thing = new()
+    run.seen("sandbox", team, thing, created=since)
+    return thing
+
+
+def make_never_published(kind: str) -> Any:
+    def make(house: House, run: Run, team: str, since: str) -> str:
+        revision, thing = new_id(), new(kind)
+        attempt(house, team, revision=revision, table="publish_attempts")
+        house.stack.sql("UPDATE sandsweep.publish_attempts SET started_at = %s::timestamptz + %s::interval WHERE team_id = %s", (run.t0, since, team))
+        place(house, kind, thing, "in_use", team=team, revision=revision, created_at=f"'{run.t0.isoformat()}'::timestamptz + interval '{since}'")
+        return thing
+
+    return make
+
+
+MAKERS = [
+    ("unreleased", "disabled", make_unreleased_disabled, "clear", "none"),
+    ("unreleased", "superseded", make_unreleased_superseded, "clear", "none"),
+    ("unreleased", "unmapped", make_unreleased_unmapped, "doom", "none"),
+    ("missed_event", "sandbox", make_in_ledger("sandbox", "released", "released_at"), "doom", "none"),
+    ("missed_event", "volume", make_in_ledger("volume", "released", "released_at"), "doom", "none"),
+    ("missed_event", "refused", make_in_ledger("sandbox", "refused", "ended_at", error_class="'mapped'"), "doom", "none"),
+    ("stale_mapping", "", make_stale, "clear", "absent"),
+    ("ghost", "dead", make_in_ledger("sandbox", "dead", "ended_at"), "doom", "absent"),
+    ("ghost", "volume", make_ghost_volume, "note", "absent"),
+    ("resurrected", "sandbox", make_in_ledger("sandbox", "gone", "ended_at"), "doom", "present"),
+    ("resurrected", "volume", make_in_ledger("volume", "gone", "ended_at"), "doom", "present"),
+    ("stuck_lease", "", make_in_ledger("sandbox", "deleting", "due_at"), "doom", "none"),
+    ("orphan_sandbox", "", make_orphan_sandbox, "adopt", "owner"),
+    ("orphan_volume", "never published", make_never_published("volume"), "doom", "none"),
+    ("orphan_snapshot", "never published", make_never_published("snapshot"), "doom", "none"),
+]
+IDS = [f"{m[0]} {m[1]}".strip() for m in MAKERS]
+
+
+@pytest.mark.parametrize("class_,_,make,action,proof", MAKERS, ids=IDS)
+@pytest.mark.parametrize("since,want", [("-1 hour", "old"), ("-3599.999 seconds", "young"), ("-1 microsecond", "young"), ("1 microsecond", None)])
+def test_found_by_age(house: House, run: Run, team: str, class_: str, _: str, make: Any, action: str, proof: str, since: str, want: str | None) -> None:
+    """At the bounds: as old as its grace is old enough. What changed after the run began is not seen at all (or, where
+    its age is remembered from run to run, young)."""
+    thing = make(house, run, team, since)
+    run.listed(team, "sandbox")
+    run.listed(team, "volume")
+    found = run.find(class_, HOUR)
+    if want is None and class_ != "orphan_sandbox" and make not in (make_unreleased_disabled, make_unreleased_superseded):
+        assert thing not in found
+        return
+    assert list(found) == [thing]
+    row = found[thing]
+    verdict = "young" if want != "old" else "proved" if proof == "none" else None
+    assert (row["action"], row["proof"], row["verdict"], row["team_id"]) == (action, proof, verdict, team)
+    assert row["evidence"]["rule"]
+    assert run.findings("to_prove") == ([row] if verdict is None else [])
+    assert run.findings("to_act") == ([row] if verdict == "proved" else [])
+
+
+@pytest.mark.parametrize("class_,_,make,action,proof", MAKERS, ids=IDS)
+def test_one_finding_for_a_thing_in_a_run(house: House, run: Run, team: str, class_: str, _: str, make: Any, action: str, proof: str) -> None:
+    """All classes in their order: each world is one finding, of its class; and none of another team's run."""
+    thing = make(house, run, team, "-2 hours")
+    if action == "note":
+        run.seen("sandbox", team, *[r[0] for r in house.stack.sql("SELECT resource_id FROM sandsweep.owned_resources WHERE team_id = %s AND kind = 'sandbox'", (team,))])
+    for row in house.stack.sql("SELECT kind::text, resource_id FROM sandsweep.owned_resources WHERE team_id = %s AND state = 'in_use' AND resource_id <> %s", (team, thing)):
+        run.seen(row[0], team, row[1])
+    run.listed(team, "sandbox")
+    run.listed(team, "volume")
+    for name in CLASSES:
+        run.find(name, HOUR)
+    assert [(f["class"], f["resource_id"]) for f in run.findings()] == [(class_, thing)]
+    with Run(house.stack, new_id()) as other:
+        other.listed(team, "sandbox")
+        other.listed(team, "volume")
+        assert [other.find(name, HOUR) for name in CLASSES] == [{}] * len(CLASSES)
+
+
+@pytest.mark.parametrize("class_", CLASSES)
+def test_nothing_is_found_in_order(house: House, run: Run, team: str, class_: str) -> None:
+    """A live function, a disabled one without a runtime, a deleted one that is being cleaned up."""
+    f = old_function(house, team)
+    idle = old_function(house, team, mapped=False)
+    disable(house, idle)
+    for state in ("doomed", "deleting"):
+        place(house, "sandbox", new(), state, team=team, due_at="now() + interval '1 hour'")
+    place(house, "sandbox", new(), "gone", team=team)
+    place(house, "sandbox", new(), "refused", team=team, error_class="'operator'")
+    run.seen("sandbox", team, f.active.sandbox or "", *f.users, new())
+    run.seen("volume", team, *f.active.volumes, *idle.active.volumes, *f.active.source_volumes)
+    run.listed(team, "sandbox")
+    run.listed(team, "volume")
+    assert run.find(class_) == {}
+
+
+@pytest.mark.parametrize("class_,make", [("stale_mapping", make_stale), ("ghost", MAKERS[7][2]), ("ghost", make_ghost_volume)], ids=["stale_mapping", "dead", "volume"])
+def test_no_listing_no_conclusion(house: House, run: Run, team: str, class_: str, make: Any) -> None:
+    make(house, run, team, "-2 hours")
+    assert run.find(class_) == {}
+
+
+def test_an_incomplete_listing_is_said_in_the_evidence(house: House, run: Run, team: str) -> None:
+    thing = make_stale(house, run, team, "-2 hours")
+    run.listed(team, "sandbox", False, "short")
+    evidence = run.find("stale_mapping")[thing]["evidence"]
+    assert (evidence["listing_complete"], evidence["listing_flaw"]) == (False, "short")
+
+
+@pytest.mark.parametrize("cause", ["mapped", "source_sandbox", "referenced", "source_volume", "operator"])
+@pytest.mark.parametrize("passed", [True, False])
+def test_refused_is_found_when_its_cause_has_passed(house: House, run: Run, team: str, cause: str, passed: bool) -> None:
+    f = old_function(house, team)
+    kind = "volume" if "volume" in cause or cause == "referenced" else "sandbox"
+    things = {"mapped": f.active.sandbox, "source_sandbox": f.active.source_sandbox, "referenced": f.active.volumes[0], "source_volume": f.active.source_volumes[0], "operator": f.active.sandbox}
+    thing = new(kind) if passed or cause == "operator" else things[cause]
+    conn = house.stack.connect()
+    with conn.cursor() as cur:
+        cur.execute("SET session_replication_role = replica")
+        cur.execute("DELETE FROM sandsweep.owned_resources WHERE resource_id = %s", (thing,))
+    conn.close()
+    place(house, kind, thing or "", "refused", team=team, error_class=f"'{cause}'")
+    assert list(run.find("missed_event")) == ([thing] if passed and cause != "operator" else [])
+
+
+def test_a_function_that_changes_often_does_not_stay_young(house: House, team: str) -> None:
+    """Every change touches updated_at: the age counts from the first run that saw it."""
+    with Run(house.stack, team) as first:
+        thing = make_unreleased_superseded(house, first, team, "-1 second")
+        assert first.find("unreleased", HOUR)[thing]["verdict"] == "young"
+        first.finish()
+    house.stack.sql("UPDATE sandsweep.drift SET first_seen_at = now() - interval '2 hours' WHERE resource_id = %s", (thing,))
+    with Run(house.stack, team) as second:
+        assert second.find("unreleased", HOUR)[thing]["verdict"] == "proved"
+
+
+@pytest.mark.parametrize(
+    "change,found",
+    [("", True), ("template", False), ("before", False), ("after", False), ("closed", False), ("mapped", False), ("source", False), ("known", False), ("repeated", True)],
+)
+def test_orphans_are_looked_for_in_the_window_of_an_open_restore(house: House, run: Run, team: str, change: str, found: bool) -> None:
+    thing = new()
+    number = attempt(house, team, started="-3 hours")
+    created = {"before": "-3 hours -61 seconds", "after": "-2 hours 61 seconds"}.get(change, "-170 minutes")
+    run.seen("sandbox", team, thing, template="other" if change == "template" else "tpl", created=created)
+    if change == "closed":
+        house.stack.sql("UPDATE sandsweep.restore_attempts SET closed_at = now(), outcome = 'failed' WHERE id = %s", (number,))
+    elif change == "mapped":
+        f = house.function(team, mapped=False)
+        house.map(f.active, thing)
+    elif change == "source":
+        f = house.function(team)
+        house.stack.sql("UPDATE shared_gateway.functions_revisions SET source_sandbox_id = %s WHERE id = %s", (thing, f.active.id))
+    elif change == "known":
+        place(house, "sandbox", thing, "doomed", team=team)
+    elif change == "repeated":
+        run.seen("sandbox", team, thing, created="-169 minutes")
+    run.listed(team)
+    rows = run.find("orphan_sandbox", HOUR)
+    assert list(rows) == ([thing] if found else [])
+    if found:
+        assert rows[thing]["evidence"]["attempts"] == [number]
+
+
+def test_unknown_volumes_of_an_open_publish_are_noted(house: House, run: Run, team: str) -> None:
+    attempt(house, team, started="-3 hours", table="publish_attempts")
+    known, unknown, before = new("vol"), new("vol"), new("vol")
+    place(house, "volume", known, "doomed", team=team)
+    run.seen("volume", team, known, unknown, template=None, created="-170 minutes")
+    run.seen("volume", team, before, template=None, created="-4 hours")
+    rows = run.find("orphan_volume", HOUR)
+    assert {r["resource_id"]: (r["action"], r["verdict"]) for r in rows.values()} == {unknown: ("note", "proved")}
+    assert run.findings("to_act") == []
+
+
+# ---- proofs ----
+
+
+@pytest.mark.parametrize("class_,make,seen,verdict,why", [
+    ("stale_mapping", make_stale, "absent", "proved", None),
+    ("stale_mapping", make_stale, "present", "disproved", "it is there"),
+    ("stale_mapping", make_stale, "unknown", "unproved", "a 500"),
+    ("ghost", MAKERS[7][2], "absent", "proved", None),
+    ("ghost", MAKERS[7][2], "present", "disproved", "it is there"),
+    ("ghost", MAKERS[7][2], "unknown", "unproved", "a 500"),
+    ("resurrected", MAKERS[9][2], "present", "proved", None),
+    ("resurrected", MAKERS[9][2], "absent", "disproved", "it is not there any more"),
+    ("resurrected", MAKERS[9][2], "unknown", "unproved", "a 500"),
+])
+def test_proofs(house: House, run: Run, team: str, class_: str, make: Any, seen: str, verdict: str, why: str | None) -> None:
+    thing = make(house, run, team, "-2 hours")
+    run.listed(team)
+    run.find(class_, HOUR)
+    row = run.prove(thing, seen, "a 500" if seen == "unknown" else None, status=404)
+    assert (row["verdict"], row["why"], row["evidence"]["proof"]) == (verdict, why, {"status": 404})
+    again = run.prove(thing, "absent" if seen == "present" else "present")
+    assert again == row, "a verdict is final"
+
+
+@pytest.mark.parametrize("seen,marker,mount,verdict,by", [
+    ("present", "own", None, "proved", "marker"),
+    ("present", "own", "own", "proved", "marker"),
+    ("present", "", "own", "proved", "mount"),
+    ("present", None, "own", "proved", "mount"),
+    ("present", "foreign", "own", "disproved", None),
+    ("present", "foreign", None, "disproved", None),
+    ("present", None, "foreign", "disproved", None),
+    ("present", None, "other team", "disproved", None),
+    ("present", None, None, "disproved", None),
+    ("present", "closed", None, "disproved", None),
+    ("absent", "own", "own", "disproved", None),
+    ("unknown", "own", "own", "unproved", None),
+])
+def test_proofs_of_ownership(house: House, run: Run, team: str, seen: str, marker: str | None, mount: str | None, verdict: str, by: str | None) -> None:
+    f = house.function(team, mapped=False)
+    number = attempt(house, team, function=f.id, revision=f.active.id)
+    volumes = {"own": f.active.volumes[0], "foreign": f.active.source_volumes[0], "other team": house.function().active.volumes[0]}
+    thing = new()
+    run.seen("sandbox", team, thing)
+    run.find("orphan_sandbox", 60_000)
+    if marker == "closed":
+        house.stack.sql("UPDATE sandsweep.restore_attempts SET closed_at = now(), outcome = 'mapped' WHERE id = %s", (number,))
+    markers = {"own": number, "closed": number, "foreign": new_id()}
+    details = {"marker": markers.get(marker or "", marker), "mounts": [volumes[mount]] if mount else []}
+    row = run.prove(thing, seen, "a 500" if seen == "unknown" else None, **details)
+    assert (row["verdict"], row["evidence"].get("owned_by")) == (verdict, by)
+    assert (row["function_id"], row["revision_id"]) == ((f.id, f.active.id) if by else (None, None))
+    run.act_all()
+    assert house.states([thing]) == ({thing: "doomed"} if by else {})
+
+
+# ---- acts: every one on every state ----
+
+ACTS = {
+    ("unreleased", "clear"): "sandbox", ("stale_mapping", "clear"): "sandbox", ("unreleased", "doom"): "sandbox",
+    ("missed_event", "doom"): "sandbox", ("ghost", "doom"): "sandbox", ("resurrected", "doom"): "sandbox",
+    ("stuck_lease", "doom"): "sandbox", ("orphan_sandbox", "adopt"): "sandbox", ("orphan_volume", "doom"): "volume",
+    ("orphan_snapshot", "doom"): "snapshot",
+}
+DOOMED_FROM = {
+    "unreleased": ["in_use"], "orphan_volume": ["in_use"], "orphan_snapshot": ["in_use"], "missed_event": ["released", "refused"],
+    "ghost": ["dead"], "resurrected": ["gone"], "stuck_lease": ["deleting"],
+}
+
+
+def expected(class_: str, action: str, state: str | None, used: bool) -> tuple[str, str | None]:
+    """What must come out: the result, and the state of the row."""
+    if action == "clear":
+        return ("done", "doomed" if state in ("in_use", "released") else state) if used else ("stale", state)
+    if action == "adopt":
+        return ("done", "doomed") if state is None and not used else ("stale", state)
+    if state not in DOOMED_FROM[class_] or used and state in ("in_use", "refused"):
+        return "stale", state
+    return "done", "doomed"
+
+
+@pytest.mark.parametrize("class_,action", ACTS)
+@pytest.mark.parametrize("used", [True, False], ids=["used", "unused"])
+def test_every_act_on_every_state(house: House, run: Run, team: str, class_: str, action: str, used: bool) -> None:
+    kind = ACTS[(class_, action)]
+    for state in [None, *STATES]:
+        f = old_function(house, team, mapped=False)
+        thing = new(kind)
+        if used:
+            mounts = json.dumps([{"sandboxvolume_id": thing, "snapshot_id": thing}])
+            conn = house.stack.connect()
+            with conn.cursor() as cur:
+                cur.execute("SET session_replication_role = replica")
+                cur.execute("UPDATE shared_gateway.functions_revisions SET runtime_sandbox_id = %s, runtime_updated_at = now() - interval '1 day', restore_mounts = %s WHERE id = %s",
+                            (thing if kind == "sandbox" else None, mounts, f.active.id))
+            conn.close()
+        if (class_, action) == ("unreleased", "clear"):
+            disable(house, f)
+        if state:
+            extra = {"error_class": "'mapped'"} if state == "refused" else {}
+            place(house, kind, thing, state, team=team, function=f.id, revision=f.active.id, **extra)
+        number = attempt(house, team, function=f.id, revision=f.active.id) if action == "adopt" else None
+        run.put(class_, action, kind, thing, team=team, function=f.id, revision=f.active.id, attempt=number)
+        assert run.act_all() == 1
+        result, row_state = expected(class_, action, state, used)
+        assert (state, run.result(thing)[0]) == (state, result), run.result(thing)
+        assert (run.result(thing)[1] is None) == (result == "done")
+        assert house.states([thing]) == ({thing: row_state} if row_state else {})
+        if kind == "sandbox":
+            assert mapped(house, f.active.id) == (thing if used and action != "clear" else None)
+        if result == "done" and row_state == "doomed" and state != "doomed":
+            row = house.row(thing)
+            assert (row["doom_reason"], row["finding"]["class"], row["finding"]["run"], row["finding"]["term"], row["finding"]["seen"]) == (f"reconcile:{class_}", class_, run.id, run.term, 1)
+            assert (row["attempts"], row["lease"], row["ended_at"], row["deleting_at"], row["error_class"]) == (0, None, None, None, None)
+            assert row["released_at"] and row["due_at"]
+
+
+@pytest.mark.parametrize("class_,action", ACTS)
+def test_another_teams_thing_is_left_alone(house: House, run: Run, team: str, class_: str, action: str) -> None:
+    """S4, though the finding says otherwise."""
+    kind = ACTS[(class_, action)]
+    other = old_function(house, new_id())
+    thing = {"sandbox": other.active.sandbox, "volume": new("vol"), "snapshot": new("snap")}[kind] if action == "clear" or kind != "sandbox" else new()
+    if action == "doom":
+        place(house, kind, thing or "", DOOMED_FROM[class_][0], team=other.team)
+    before = house.states([thing or ""])
+    number = attempt(house, other.team) if action == "adopt" else None
+    run.put(class_, action, kind, thing or "", team=team, function=other.id, revision=other.active.id, attempt=number)
+    run.act_all()
+    assert run.result(thing or "")[0] == "stale" and "another team's" in (run.result(thing or "")[1] or "")
+    assert house.states([thing or ""]) == before
+    assert mapped(house, other.active.id) == other.active.sandbox
+
+
+@pytest.mark.parametrize("class_,state,column", [
+    ("unreleased", "in_use", "created_at"), ("orphan_volume", "in_use", "created_at"), ("orphan_snapshot", "in_use", "created_at"),
+    ("missed_event", "released", "released_at"), ("missed_event", "refused", "ended_at"), ("ghost", "dead", "ended_at"),
+    ("resurrected", "gone", "ended_at"), ("stuck_lease", "deleting", "due_at"),
+])
+@pytest.mark.parametrize("since,result", [("0", "done"), ("1 microsecond", "stale")])
+def test_what_changed_after_the_run_began_is_left_alone(house: House, run: Run, team: str, class_: str, state: str, column: str, since: str, result: str) -> None:
+    kind = ACTS[(class_, "doom")]
+    thing = new(kind)
+    extra = {"error_class": "'mapped'"} if state == "refused" else {}
+    place(house, kind, thing, state, team=team, **{column: f"'{run.t0.isoformat()}'::timestamptz + interval '{since}'"}, **extra)
+    run.put(class_, "doom", kind, thing, team=team)
+    run.act_all()
+    assert run.result(thing) == (result, None if result == "done" else "it has changed since the run began")
+    assert house.states([thing]) == {thing: "doomed" if result == "done" else state}
+
+
+@pytest.mark.parametrize("change,why", [
+    ("mapped anew", "the mapping is another one now"), ("recycled", "the mapping is another one now"), ("mapped later", "it was mapped after the run began"),
+    ("mapped later, untimed", "it was mapped after the run began"), ("enabled", "it serves a live, enabled function again"),
+    ("touched", "its function has changed since the run began"), ("removed", "the mapping is another one now"),
+])
+def test_s3_a_mapping_that_changed_between_finding_and_act(house: House, run: Run, team: str, change: str, why: str) -> None:
+    f = old_function(house, team)
+    thing = f.active.sandbox or ""
+    disable(house, f)
+    run.put("unreleased", "clear", "sandbox", thing, team=team, function=f.id, revision=f.active.id)
+    if change == "mapped anew":
+        house.map(f.active, new())
+    elif change == "recycled":
+        house.map(f.active, None)
+    elif change == "mapped later":
+        house.stack.sql("UPDATE shared_gateway.functions_revisions SET runtime_updated_at = now() WHERE id = %s", (f.active.id,))
+    elif change == "mapped later, untimed":
+        house.stack.sql("UPDATE sandsweep.owned_resources SET created_at = now() WHERE resource_id = %s", (thing,))
+    elif change == "removed":
+        house.stack.sql("DELETE FROM shared_gateway.functions WHERE id = %s", (f.id,))
+    else:
+        house.stack.sql("UPDATE shared_gateway.functions SET enabled = %s WHERE id = %s", (change == "enabled", f.id))
+    before = house.states([thing])
+    run.act_all()
+    assert run.result(thing) == ("stale", why)
+    assert house.states([thing]) == before
+
+
+def test_a_users_own_sandbox_is_unmapped_and_lives(house: House, run: Run, team: str) -> None:
+    f = old_function(house, team, mapped=False)
+    house.map(f.active, f.active.source_sandbox)
+    age(house, f)
+    run.put("stale_mapping", "clear", "sandbox", f.active.source_sandbox, team=team, function=f.id, revision=f.active.id)
+    run.act_all()
+    assert run.result(f.active.source_sandbox) == ("done", None)
+    assert mapped(house, f.active.id) is None and house.states([f.active.source_sandbox]) == {}
+
+
+def test_what_a_person_refused_is_left_alone(house: House, run: Run, team: str) -> None:
+    thing = new()
+    place(house, "sandbox", thing, "refused", team=team, error_class="'operator'")
+    run.put("missed_event", "doom", "sandbox", thing, team=team)
+    run.act_all()
+    assert run.result(thing) == ("stale", "a person refused it")
+
+
+def test_two_sandboxes_of_one_restore(house: House, run: Run, team: str) -> None:
+    number = attempt(house, team)
+    first, second = new(), new()
+    for thing in (first, second):
+        run.put("orphan_sandbox", "adopt", "sandbox", thing, team=team, attempt=number)
+    run.act_all()
+    assert house.states([first, second]) == {first: "doomed", second: "doomed"}
+    assert house.stack.sql("SELECT outcome, sandbox_id FROM sandsweep.restore_attempts WHERE id = %s", (number,)) == [("abandoned", first)]
+
+
+@pytest.mark.parametrize("outcome", ["mapped", "failed"])
+def test_a_restore_that_ended_is_left_alone(house: House, run: Run, team: str, outcome: str) -> None:
+    number = attempt(house, team)
+    thing = new()
+    run.put("orphan_sandbox", "adopt", "sandbox", thing, team=team, attempt=number)
+    house.stack.sql("UPDATE sandsweep.restore_attempts SET closed_at = now(), outcome = %s WHERE id = %s", (outcome, number))
+    run.act_all()
+    assert run.result(thing) == ("stale", "the restore attempt is closed") and house.states([thing]) == {}
+
+
+@pytest.mark.parametrize("class_,action,proof", [("unreleased", "adopt", "none"), ("stale_mapping", "clear", "none"), ("ghost", "doom", "none"), ("orphan_sandbox", "adopt", "none"), ("resurrected", "clear", "present"), ("nonsense", "doom", "none")])
+def test_a_finding_cannot_ask_for_more_than_its_class_allows(run: Run, team: str, class_: str, action: str, proof: str) -> None:
+    with pytest.raises(psycopg2.errors.CheckViolation):
+        run.ask("reconcile_load", [class_], ["sandbox"], ["x"], [None], [team], [None], [None], ["2026-01-01T00:00:00Z"], [proof], [action], ["{}"])
+
+
+def test_a_plan_is_loaded_in_its_order_and_proved_again(run: Run, team: str) -> None:
+    run.ask("reconcile_load", ["ghost", "missed_event"], ["sandbox", "snapshot"], ["b", "a"], [None, "parent"], [team] * 2, [None] * 2, [None] * 2,
+            ["2026-01-01T00:00:00Z"] * 2, ["absent", "none"], ["doom"] * 2, ['{"x": 1}', '{"y": "\\u00e9\\""}'])
+    rows = [(r["id"], r["class"], r["kind"], r["resource_id"], r["parent_id"], r["verdict"], r["evidence"]) for r in run.findings()]
+    assert rows == [(1, "ghost", "sandbox", "b", None, None, {"x": 1}), (2, "missed_event", "snapshot", "a", "parent", "proved", {"y": 'é"'})]
+
+
+@pytest.mark.parametrize("mode,dry", [("observe", False), ("repair", True)])
+def test_a_run_that_only_looks_cannot_act(house: House, team: str, mode: str, dry: bool) -> None:
+    thing = new()
+    place(house, "sandbox", thing, "released", team=team)
+    with Run(house.stack, team, mode=mode, dry=dry) as run:
+        run.find("missed_event")
+        with pytest.raises(psycopg2.Error) as refused:
+            run.act()
+        assert refused.value.pgcode == "SW006"
+    assert house.states([thing]) == {thing: "released"}
+
+
+def test_no_doom_of_ours_without_evidence(house: House, team: str) -> None:
+    thing = new()
+    place(house, "sandbox", thing, "released", team=team)
+    with pytest.raises(psycopg2.errors.CheckViolation):
+        house.stack.sql("UPDATE sandsweep.owned_resources SET state = 'doomed', doomed_at = now(), due_at = now(), doom_reason = 'reconcile:missed_event' WHERE resource_id = %s", (thing,))
+
+
+def test_a_failed_act_changes_nothing_and_does_not_stop_the_next(house: House, run: Run, team: str) -> None:
+    """The CHECK of the history and of the ledger stand behind the act: here the evidence is lost."""
+    bad, good = new(), new()
+    for thing in (bad, good):
+        place(house, "sandbox", thing, "released", team=team)
+    run.put("missed_event", "doom", "sandbox", bad, team=team)
+    run.put("missed_event", "doom", "sandbox", good, team=team)
+    run.sql("UPDATE pg_temp.findings SET evidence = jsonb_build_object('event', jsonb_build_object('id', 'no uuid')) WHERE resource_id = %s", (bad,))
+    assert run.act_all() == 2
+    assert run.result(bad)[0] == "failed" and "uuid" in (run.result(bad)[1] or "")
+    assert house.states([bad, good]) == {bad: "released", good: "doomed"}
+
+
+# ---- the event that was missed goes out again ----
+
+
+def clear_runtime(stack: Any, f: Function, word: str = "recycled") -> None:
+    with stack.connect() as conn, conn.cursor() as cur:
+        query(cur, "runtime_clear", f.team, f.id, f.id, f"io.sandsweep.runtime.{word}", word, new_id(), "req", "")
+
+
+def delete_function(stack: Any, f: Function) -> None:
+    with stack.connect() as conn, conn.cursor() as cur:
+        query(cur, "function_delete", f.team, f.id, f.id, new_id(), "req", "")
+
+
+def disable_function(stack: Any, f: Function) -> None:
+    with stack.connect() as conn, conn.cursor() as cur:
+        query(cur, "function_update", f.team, f.id, f.id, None, "f", None, new_id(), "req", "")
+
+
+def outbox(house: House, f: Function) -> list[tuple[Any, ...]]:
+    return house.stack.sql("SELECT event_id, team_id, function_id, channel, type, data FROM sandsweep.outbox WHERE function_id = %s ORDER BY id", (f.id,))
+
+
+@pytest.mark.parametrize("tell", [clear_runtime, delete_function, disable_function])
+@pytest.mark.parametrize("waiting", [True, False])
+def test_a_lost_event_is_sent_again_once_as_it_was(house: House, run: Run, team: str, tell: Any, waiting: bool) -> None:
+    """Whoever else listens has missed it too. One that still waits to be published is not lost."""
+    f = house.function(team, volumes=2)
+    tell(house.stack, f)
+    sent = outbox(house, f)
+    assert len(sent) == 1
+    if not waiting:
+        house.stack.sql("DELETE FROM sandsweep.outbox WHERE function_id = %s", (f.id,))
+    with Run(house.stack, team) as run:
+        found = run.find("missed_event")
+        assert len(found) == (5 if tell is delete_function else 1)
+        assert run.act_all() == len(found)
+        assert {run.result(thing) for thing in found} == {("done", None)}
+    assert outbox(house, f) == sent
+    assert house.states(list(found)) == {thing: "doomed" for thing in found}
+
+
+def test_the_events_of_two_recycles_are_told_apart(house: House, team: str) -> None:
+    f = house.function(team)
+    first = f.active.sandbox
+    clear_runtime(house.stack, f)
+    second = new()
+    house.map(f.active, second)
+    clear_runtime(house.stack, f, "restarted")
+    ids = {row[5]["sandbox_id"]: row[0] for row in outbox(house, f)}
+    house.stack.sql("DELETE FROM sandsweep.outbox WHERE function_id = %s", (f.id,))
+    with Run(house.stack, team) as run:
+        run.find("missed_event")
+        run.act_all()
+    assert {row[5]["sandbox_id"]: row[0] for row in outbox(house, f)} == ids and set(ids) == {first, second}
+
+
+def test_what_no_event_told_is_doomed_alone(house: House, team: str) -> None:
+    f = house.function(team)
+    house.map(f.active, None)  # another service
+    with Run(house.stack, team) as run:
+        run.find("missed_event")
+        run.act_all()
+    assert outbox(house, f) == [] and house.states([f.active.sandbox or ""]) == {f.active.sandbox: "doomed"}
+
+
+# ---- two that meet ----
+
+
+@pytest.fixture
+def other(house: House) -> Iterator[Any]:
+    """Another session, in a transaction that it has not committed."""
+    conn = house.stack.connect()
+    conn.autocommit = False
+    yield conn
+    conn.close()
+
+
+def close_attempt(cur: Any, number: str) -> int:
+    cur.execute("UPDATE sandsweep.restore_attempts SET closed_at = clock_timestamp(), outcome = 'mapped' WHERE id = %s AND closed_at IS NULL", (number,))
+    return cur.rowcount
+
+
+def set_mapping(cur: Any, revision: str, sandbox: str) -> None:
+    cur.execute("UPDATE shared_gateway.functions_revisions SET runtime_sandbox_id = %s, runtime_updated_at = now() WHERE id = %s", (sandbox, revision))
+
+
+class Orphan:
+    """A restore that is at its end: its sandbox is there, its attempt is open, and a run has proved it an orphan."""
+
+    def __init__(self, house: House, run: Run, team: str) -> None:
+        self.f = old_function(house, team, mapped=False)
+        self.attempt = attempt(house, team, function=self.f.id, revision=self.f.active.id)
+        self.sandbox = new()
+        run.put("orphan_sandbox", "adopt", "sandbox", self.sandbox, team=team, attempt=self.attempt)
+
+
+@pytest.mark.parametrize("end", ["commit", "rollback"])
+@pytest.mark.parametrize("traced", [True, False], ids=["traced", "untraced"])
+def test_adopt_comes_while_its_host_maps(house: House, run: Run, other: Any, team: str, traced: bool, end: str) -> None:
+    """With its attempt, or (another service) without: the act waits for it."""
+    o = Orphan(house, run, team)
+    with other.cursor() as host:
+        assert not traced or close_attempt(host, o.attempt) == 1
+        set_mapping(host, o.f.active.id, o.sandbox)
+        act = Beside(house.stack, run.pid, run.act)
+        act.wait_blocked()
+        getattr(other, end)()
+    act.join()
+    if end == "commit":
+        assert run.result(o.sandbox) == ("stale", "the restore attempt is closed" if traced else "the ledger knows it now")
+        assert house.states([o.sandbox]) == {o.sandbox: "in_use"} and mapped(house, o.f.active.id) == o.sandbox
+    else:
+        assert run.result(o.sandbox) == ("done", None)
+        assert house.states([o.sandbox]) == {o.sandbox: "doomed"} and mapped(house, o.f.active.id) is None
+
+
+@pytest.mark.parametrize("end", ["commit", "rollback"])
+@pytest.mark.parametrize("traced", [True, False], ids=["traced", "untraced"])
+def test_a_host_maps_while_adopt_is_at_work(house: House, run: Run, other: Any, team: str, traced: bool, end: str) -> None:
+    o = Orphan(house, run, team)
+    run.conn.autocommit = False
+    run.act()
+    host = other.cursor()
+    work = (lambda: close_attempt(host, o.attempt)) if traced else (lambda: set_mapping(host, o.f.active.id, o.sandbox))
+    beside = Beside(house.stack, other.get_backend_pid(), work)
+    beside.wait_blocked()
+    getattr(run.conn, end)()
+    if end == "rollback":
+        assert beside.join() in (1, None)
+    elif traced:
+        assert beside.join() == 0, "the host sees that it must not map"
+    else:
+        with pytest.raises(psycopg2.Error) as refused:
+            beside.join()
+        assert refused.value.pgcode == "SW003"
+    other.rollback()
+    assert house.states([o.sandbox]) == ({o.sandbox: "doomed"} if end == "commit" else {})
+    assert mapped(house, o.f.active.id) is None
+
+
+def test_a_deadlock_is_tried_again_and_ends_as_a_failure(house: House, run: Run, other: Any, team: str) -> None:
+    """A host that maps before it closes its attempt takes the locks the other way round."""
+    run.sql("SET deadlock_timeout = '10ms'")  # so that the act is the one that falls
+    for last_try in (False, True):
+        o = Orphan(house, run, team)
+        number = run.finding(o.sandbox)["id"]
+        with other.cursor() as host:
+            host.execute("SET LOCAL deadlock_timeout = '60s'")
+            set_mapping(host, o.f.active.id, o.sandbox)
+            act = Beside(house.stack, run.pid, lambda: run.act(number - 1, last_try))
+            act.wait_blocked()
+            assert close_attempt(host, o.attempt) == 1
+            other.commit()
+        if last_try:
+            act.join()
+            assert run.result(o.sandbox)[0] == "failed" and "deadlock" in (run.result(o.sandbox)[1] or "")
+        else:
+            with pytest.raises(psycopg2.errors.DeadlockDetected):
+                act.join()
+            assert run.result(o.sandbox) == (None, None)
+            run.act(number - 1)
+            assert run.result(o.sandbox) == ("stale", "the restore attempt is closed")
+        assert house.states([o.sandbox]) == {o.sandbox: "in_use"}
+
+
+@pytest.mark.parametrize("end", ["commit", "rollback"])
+def test_clear_comes_while_a_recycle_is_at_work(house: House, run: Run, other: Any, team: str, end: str) -> None:
+    f = old_function(house, team)
+    run.put("stale_mapping", "clear", "sandbox", f.active.sandbox or "", team=team, function=f.id, revision=f.active.id)
+    with other.cursor() as api:
+        query(api, "runtime_clear", team, f.id, f.id, "io.sandsweep.runtime.recycled", "recycled", new_id(), "req", "")
+        act = Beside(house.stack, run.pid, run.act)
+        act.wait_blocked()
+        getattr(other, end)()
+    act.join()
+    assert run.result(f.active.sandbox or "")[0] == ("stale" if end == "commit" else "done")
+    assert house.row(f.active.sandbox or "")["release_reason"] == ("recycled" if end == "commit" else "reconcile:stale_mapping")
+
+
+def test_a_recycle_comes_while_clear_is_at_work(house: House, run: Run, other: Any, team: str) -> None:
+    f = old_function(house, team)
+    run.put("stale_mapping", "clear", "sandbox", f.active.sandbox or "", team=team, function=f.id, revision=f.active.id)
+    run.conn.autocommit = False
+    run.act()
+    cur = other.cursor()
+    beside = Beside(house.stack, other.get_backend_pid(), lambda: query(cur, "runtime_clear", team, f.id, f.id, "io.sandsweep.runtime.recycled", "recycled", new_id(), "req", ""))
+    beside.wait_blocked()
+    run.conn.commit()
+    beside.join()
+    other.commit()
+    assert outbox(house, f) == [], "it named nothing, for there was nothing"
+    assert house.states([f.active.sandbox or ""]) == {f.active.sandbox: "doomed"}
+
+
+@pytest.mark.parametrize("change,want", [("enabled = true", "it serves a live, enabled function again"), ("deleted_at = now()", "the mapping is another one now"), ("name = 'x'", "its function has changed since the run began")])
+def test_clear_comes_while_its_function_changes(house: House, run: Run, other: Any, team: str, change: str, want: str) -> None:
+    f = old_function(house, team)
+    disable(house, f)
+    run.put("unreleased", "clear", "sandbox", f.active.sandbox or "", team=team, function=f.id, revision=f.active.id)
+    with other.cursor() as api:
+        api.execute(f"UPDATE shared_gateway.functions SET {change} WHERE id = %s", (f.id,))
+        act = Beside(house.stack, run.pid, run.act)
+        act.wait_blocked()
+        other.commit()
+    act.join()
+    assert run.result(f.active.sandbox or "") == ("stale", want)
+
+
+@pytest.mark.parametrize("first", ["host", "act"])
+def test_doom_of_an_unmapped_sandbox_meets_its_mapping(house: House, run: Run, other: Any, team: str, first: str) -> None:
+    """In use by the ledger, mapped by nobody; and now its revision maps it."""
+    f = old_function(house, team, mapped=False)
+    thing = new()
+    place(house, "sandbox", thing, "in_use", team=team, function=f.id, revision=f.active.id)
+    run.put("unreleased", "doom", "sandbox", thing, team=team, function=f.id, revision=f.active.id)
+    host = other.cursor()
+    if first == "host":
+        set_mapping(host, f.active.id, thing)
+        act = Beside(house.stack, run.pid, run.act)
+        act.wait_blocked()
+        other.commit()
+        act.join()
+        assert run.result(thing) == ("stale", "it is in use now") and house.states([thing]) == {thing: "in_use"}
+        return
+    run.conn.autocommit = False
+    run.act()
+    beside = Beside(house.stack, other.get_backend_pid(), lambda: set_mapping(host, f.active.id, thing))
+    beside.wait_blocked()
+    run.conn.commit()
+    with pytest.raises(psycopg2.Error) as refused:
+        beside.join()
+    assert refused.value.pgcode == "SW003"
+    assert house.states([thing]) == {thing: "doomed"} and mapped(house, f.active.id) is None
+
+
+PUBLISH = """INSERT INTO shared_gateway.functions_revisions (id, function_id, team_id, revision_number, source_sandbox_id, source_service_id,
+    source_template_id, restore_mounts, service_snapshot) VALUES (%s, %s, %s, 9, %s, 'web', 'tpl', %s, '{}')"""
+
+
+class Publish:
+    """A publish that has made its volume and its snapshot, and has not inserted its revision."""
+
+    def __init__(self, house: House, team: str, started: str = "-1 day") -> None:
+        self.f = old_function(house, team)
+        self.revision, self.volume, self.snapshot, self.source = new_id(), new("vol"), new("snap"), new("srcvol")
+        self.attempt = attempt(house, team, function=self.f.id, revision=self.revision, started=started, table="publish_attempts")
+        for kind, thing, parent in (("volume", self.volume, None), ("snapshot", self.snapshot, self.source)):
+            house.stack.sql("SELECT sandsweep.prepare_resource(%s, %s, %s, %s)", (self.attempt, kind, thing, parent))
+        house.stack.sql(f"UPDATE sandsweep.owned_resources SET created_at = {PAST} WHERE revision_id = %s", (self.revision,))
+
+    def insert(self, cur: Any) -> None:
+        mounts = [{"sandboxvolume_id": self.volume, "mount_point": "/d", "source_sandboxvolume_id": self.source, "snapshot_id": self.snapshot}]
+        cur.execute(PUBLISH, (self.revision, self.f.id, self.f.team, new("src"), json.dumps(mounts)))
+
+
+def test_a_publish_from_its_beginning_to_its_end(house: House, team: str) -> None:
+    p = Publish(house, team)
+    assert house.states([p.volume, p.snapshot]) == {p.volume: "in_use", p.snapshot: "in_use"}
+    with house.stack.connect() as conn, conn.cursor() as cur:
+        p.insert(cur)
+    assert house.stack.sql("SELECT outcome FROM sandsweep.publish_attempts WHERE id = %s", (p.attempt,)) == [("published",)]
+    with pytest.raises(psycopg2.Error) as refused:
+        house.stack.sql("SELECT sandsweep.prepare_resource(%s, 'volume', %s, NULL)", (p.attempt, new("vol")))
+    assert refused.value.pgcode == "SW005"
+    with Run(house.stack, team) as run:
+        assert run.find("orphan_volume") == {} and run.find("orphan_snapshot") == {}
+
+
+@pytest.mark.parametrize("first", ["publish", "act"])
+@pytest.mark.parametrize("kind", ["volume", "snapshot"])
+def test_doom_of_what_a_publish_made_meets_its_revision(house: House, run: Run, other: Any, team: str, kind: str, first: str) -> None:
+    p = Publish(house, team)
+    thing = p.volume if kind == "volume" else p.snapshot
+    found = run.find(f"orphan_{kind}", HOUR)
+    assert found[thing]["verdict"] == "proved" and found[thing]["evidence"]["cause"] == "never_published"
+    cur = other.cursor()
+    if first == "publish":
+        p.insert(cur)
+        act = Beside(house.stack, run.pid, run.act)
+        act.wait_blocked()
+        other.commit()
+        act.join()
+        assert run.result(thing) == ("stale", "it is in use now") and house.states([thing]) == {thing: "in_use"}
+        return
+    run.conn.autocommit = False
+    run.act()
+    beside = Beside(house.stack, other.get_backend_pid(), lambda: p.insert(cur))
+    beside.wait_blocked()
+    run.conn.commit()
+    with pytest.raises(psycopg2.Error) as refused:
+        beside.join()
+    assert refused.value.pgcode == "SW005"
+    other.rollback()
+    assert house.states([thing]) == {thing: "doomed"}
+    assert house.stack.sql("SELECT outcome FROM sandsweep.publish_attempts WHERE id = %s", (p.attempt,)) == [("abandoned",)]
+    with pytest.raises(psycopg2.Error) as refused:  # and what it makes after that
+        house.stack.sql("SELECT sandsweep.prepare_resource(%s, 'volume', %s, NULL)", (p.attempt, new("vol")))
+    assert refused.value.pgcode == "SW005"
+
+
+def test_a_publish_that_is_going_on_is_left_alone(house: House, run: Run, team: str) -> None:
+    p = Publish(house, team, started="-10 minutes")
+    assert run.find("orphan_volume", HOUR)[p.volume]["verdict"] == "young"
+    run.sql("UPDATE pg_temp.findings SET verdict = 'proved'")
+    run.act()
+    assert run.result(p.volume) == ("stale", "its publish is going on")
+
+
+@pytest.mark.parametrize("first", ["claim", "act"])
+def test_an_act_meets_a_claim(house: House, run: Run, other: Any, team: str, first: str) -> None:
+    """A lapsed lease that a worker takes over at this moment. The claim waits for nobody."""
+    thing = new()
+    place(house, "sandbox", thing, "deleting", team=team)
+    run.put("stuck_lease", "doom", "sandbox", thing, team=team)
+    before = str(uuid.UUID(int=uuid.UUID(team).int - 1))
+    claim = ["worker", "60000", "10", "1", "10", before, "{}", "1000"]
+    cur = other.cursor()
+    if first == "claim":
+        assert [row[3] for row in query(cur, "claim", *claim)] == [thing]
+        act = Beside(house.stack, run.pid, run.act)
+        act.wait_blocked()
+        other.commit()
+        act.join()
+        assert run.result(thing) == ("stale", "it has changed since the run began") and house.states([thing]) == {thing: "deleting"}
+        return
+    run.conn.autocommit = False
+    run.act()
+    assert [row[3] for row in query(cur, "claim", *claim)] == [None]
+    other.commit()
+    run.conn.commit()
+    assert house.states([thing]) == {thing: "doomed"}
+    assert [row[3] for row in query(cur, "claim", *claim)] == [thing]
+    other.commit()
+
+
+def test_an_act_holds_up_a_claim_of_other_things_of_its_revision_only_for_itself(house: House, run: Run, other: Any, team: str) -> None:
+    """The claim passes over a revision that is being changed, and comes back."""
+    f = old_function(house, team)
+    doomed = new()
+    place(house, "sandbox", doomed, "doomed", team=team, function=f.id, revision=f.active.id)
+    run.put("stale_mapping", "clear", "sandbox", f.active.sandbox or "", team=team, function=f.id, revision=f.active.id)
+    claim = ["worker", "60000", "10", "1", "10", str(uuid.UUID(int=uuid.UUID(team).int - 1)), "{}", "1000"]
+    run.conn.autocommit = False
+    run.act()
+    cur = other.cursor()
+    assert [row[3] for row in query(cur, "claim", *claim)] == [None]
+    other.commit()
+    run.conn.commit()
+    assert sorted(row[3] for row in query(cur, "claim", *claim)) == sorted([doomed, f.active.sandbox])
+    other.commit()
+
+
+# ---- one run at a time ----
+
+
+def test_a_second_run_is_told_who_is_at_it(house: House, team: str) -> None:
+    with Run(house.stack, team) as first, Run(house.stack, team, shard=first.shard) as second, Run(house.stack, team) as elsewhere:
+        assert (first.acquired, second.acquired, elsewhere.acquired) == (True, False, True)
+        assert (second.term, second.holder) == (first.term, "host:1")
+        first.ask("reconcile_end")
+        with Run(house.stack, team, shard=first.shard) as third:
+            assert (third.acquired, third.term) == (True, first.term + 1)
+    outcomes = house.stack.sql("SELECT id, outcome FROM sandsweep.reconcile_runs WHERE shard = %s ORDER BY id", (first.shard,))
+    assert outcomes == [(first.id, "interrupted"), (third.id, None)]
+
+
+def test_w16_a_run_that_lost_its_lock_acts_no_more(house: House, team: str) -> None:
+    things = [new(), new()]
+    for thing in things:
+        place(house, "sandbox", thing, "released", team=team)
+    with Run(house.stack, team) as first:
+        first.find("missed_event")
+        assert first.act(0) == 1
+        first.ask("reconcile_end")  # as if the connection had been lost, and nobody had noticed
+        with Run(house.stack, team, shard=first.shard) as second:
+            assert second.acquired
+            for late in (lambda: first.act(1), first.finish):
+                with pytest.raises(psycopg2.Error) as refused:
+                    late()
+                assert refused.value.pgcode == "SW004"
+            assert sorted(house.states(things).values()) == ["doomed", "released"]
+            second.find("missed_event")
+            assert second.act_all() == 1
+            second.finish()
+    assert set(house.states(things).values()) == {"doomed"}
+
+
+def test_the_next_run_begins_after_an_act_that_is_going_on(house: House, team: str) -> None:
+    thing = new()
+    place(house, "sandbox", thing, "released", team=team)
+    with Run(house.stack, team) as first:
+        first.find("missed_event")
+        first.ask("reconcile_end")
+        first.conn.autocommit = False
+        first.act()
+        conn = house.stack.connect()
+        with conn.cursor() as cur:
+            beside = Beside(house.stack, conn.get_backend_pid(), lambda: query(cur, "reconcile_begin", first.shard, "tester", "host:2", "repair", "f", team, None))
+            beside.wait_blocked()
+            first.conn.commit()
+            assert beside.join()[0][2] == first.term + 1
+        conn.close()
+    assert house.states([thing]) == {thing: "doomed"}
