@@ -195,6 +195,10 @@ static void on_finding(void *arg, const struct store_past_finding *p)
 	struct answer *a = arg;
 	const struct store_finding *f = &p->finding;
 	char at[CLOCK_RFC3339_SIZE], line[1024];
+	if (a->known.findings++ == 0) {
+		a->known.proved = strcmp(f->verdict, "proved") == 0 && strcmp(f->action, "note") != 0;
+		a->known.team_id = f->team_id;
+	}
 	if (!a->root) {
 		format_time(p->at_us, at);
 		(void)snprintf(line, sizeof(line), "%s run %lld: %s, %s; %s: %s%s%s", at,

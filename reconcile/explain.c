@@ -342,7 +342,17 @@ void explain_unowned(const struct explain_unowned *k, struct buf *out)
 		                 k->text);
 	else if (k->closed_attempts > 0)
 		(void)buf_printf(out, "%s belongs to a restore that is over.", k->text);
-	else
+	else if (k->findings > 0) {
+		(void)buf_printf(out, "%s, live in team ", k->text);
+		add_uuid(out, &k->team_id);
+		(void)buf_str(
+		    out,
+		    k->proved
+		        ? ", is in no row of the ledger; but a reconciliation proved it ours. The next "
+		          "that repairs takes it into the ledger, and it is deleted."
+		        : ", was seen by a reconciliation, and nothing proves that it is ours. It is "
+		          "not touched.");
+	} else
 		(void)buf_printf(out,
 		                 "Nothing here knows %s: no row of the ledger, no revision, no restore, no "
 		                 "function. If it is on the platform it is somebody else's, and is never "

@@ -19,6 +19,9 @@ struct explain_unowned {
 	int sources;      /* that have it as the sandbox or volume that they were published from */
 	int mounts;       /* that mount it, or have it as a snapshot */
 	int open_attempts, closed_attempts;
+	int findings;        /* of reconciliations about it */
+	bool proved;         /* by the newest of them, to be ours */
+	struct uuid team_id; /* of the newest; nil: none */
 };
 void explain_unowned(const struct explain_unowned *known, struct buf *out);
 

@@ -12,6 +12,7 @@ KINDS = ["sandbox", "volume", "snapshot"]  # in the order of deletion
 @dataclass
 class Truth:
     gone: set[str] = field(default_factory=set)  # not live in the end, and gone in the ledger
+    may: set[str] = field(default_factory=set)  # goes, unless what was gone comes back first and holds it up
     doomed: set[str] = field(default_factory=set)  # must go, though something may hold it up, or the claim refuse it
     maps: dict[str, str | None] = field(default_factory=dict)  # by revision
 
@@ -55,16 +56,20 @@ def truth(w: World, grace: float) -> Truth:
             "refused": row.cause in ("mapped", "source_sandbox", "referenced", "source_volume") and old,
         }[row.state]
 
-    stays: set[tuple[int, str]] = set()  # (kind, revision): what it holds up
+    stays: dict[tuple[int, str], bool] = {}  # (kind, revision): what is held up, and whether for certain
     for n, kind in enumerate(KINDS):
         for row in (x for x in w.rows if x.kind == kind):
-            waits = n > 0 and (t.maps.get(row.revision) or any((k, row.revision) in stays for k in range(n)))
+            waits = [stays[k, row.revision] for k in range(n) if (k, row.revision) in stays]
+            if n > 0 and t.maps.get(row.revision):
+                waits.append(True)
+            goes = doomed(row) and not kept(row.id)
             if doomed(row):
                 t.doomed.add(row.id)
-            if doomed(row) and not kept(row.id) and not waits:
-                t.gone.add(row.id)
-            elif row.state != "gone" or doomed(row):
-                stays.add((n, row.revision))
+            if goes and not any(waits):
+                (t.may if waits else t.gone).add(row.id)
+            if waits or not goes and (row.state != "gone" or doomed(row)):
+                certain = row.state != "gone" and (any(waits) or not goes)
+                stays[n, row.revision] = certain or stays.get((n, row.revision), False)
     for a in (a for a in w.restores if a.outcome in (None, "abandoned") and a.age >= grace):
         for x in w.live:
             if x.kind != "sandbox" or (x.team, x.template) != (a.team, a.template) or kept(x.id) or x.age < grace:

@@ -197,13 +197,20 @@ static void test_unowned(void **state)
 		struct explain_unowned known;
 		const char *want;
 	} cases[] = {
-	    {{"x", 0, 0, 0, 0, 0}, "Nothing here knows x: "},
-	    {{"x", 0, 2, 0, 0, 0}, "x is the user's own: 2 revisions were published from it."},
-	    {{"x", 1, 1, 0, 0, 0}, "x is the user's own"},
-	    {{"x", 1, 0, 0, 0, 0}, "x is mapped, but the ledger has no row"},
-	    {{"x", 0, 0, 3, 0, 0}, "x is mounted by 3 revisions, but was not made by a publish"},
-	    {{"x", 0, 0, 0, 1, 1}, "x belongs to a restore that is open."},
-	    {{"x", 0, 0, 0, 0, 1}, "x belongs to a restore that is over."},
+	    {{.text = "x"}, "Nothing here knows x: "},
+	    {{.text = "x", .sources = 2}, "x is the user's own: 2 revisions were published from it."},
+	    {{.text = "x", .mappings = 1, .sources = 1}, "x is the user's own"},
+	    {{.text = "x", .mappings = 1}, "x is mapped, but the ledger has no row"},
+	    {{.text = "x", .mounts = 3}, "x is mounted by 3 revisions, but was not made by a publish"},
+	    {{.text = "x", .open_attempts = 1, .closed_attempts = 1},
+	     "x belongs to a restore that is open."},
+	    {{.text = "x", .closed_attempts = 1}, "x belongs to a restore that is over."},
+	    {{.text = "x", .findings = 2, .proved = true},
+	     "x, live in team 00000000-0000-0000-0000-000000000000, is in no row of the ledger; but a "
+	     "reconciliation proved it ours."},
+	    {{.text = "x", .findings = 1},
+	     "x, live in team 00000000-0000-0000-0000-000000000000, was seen by a reconciliation, and "
+	     "nothing proves that it is ours."},
 	};
 	for (size_t i = 0; i < N_OF(cases); i++) {
 		struct buf words;

@@ -194,11 +194,11 @@ static const struct {
 	enum platform_op op;
 	const char *id, *body;
 } ops[] = {
-    {PLATFORM_SANDBOX_GET, "ok", OK_BODY},    {PLATFORM_SANDBOX_DELETE, "chunked", NULL},
+    {PLATFORM_SANDBOX_GET, "ok", OK_BODY},      {PLATFORM_SANDBOX_DELETE, "chunked", NULL},
     {PLATFORM_SANDBOX_GET, "chunked", OK_BODY}, {PLATFORM_SANDBOX_GET, "chunked", OK_BODY},
-    {PLATFORM_VOLUME_GET, "ok", OK_BODY},     {PLATFORM_VOLUME_GET, "gone", NULL},
-    {PLATFORM_SANDBOX_GET, "page", NULL},     {PLATFORM_SANDBOX_GET, "reset-in-body", NULL},
-    {PLATFORM_SANDBOX_GET, "is-large", NULL}, {PLATFORM_SANDBOX_GET, "late", NULL},
+    {PLATFORM_VOLUME_GET, "ok", OK_BODY},       {PLATFORM_VOLUME_GET, "gone", NULL},
+    {PLATFORM_SANDBOX_GET, "page", NULL},       {PLATFORM_SANDBOX_GET, "reset-in-body", NULL},
+    {PLATFORM_SANDBOX_GET, "is-large", NULL},   {PLATFORM_SANDBOX_GET, "late", NULL},
 };
 
 static void test_bodies_of_other_calls(void **state)
