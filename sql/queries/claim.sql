@@ -17,13 +17,14 @@ WITH RECURSIVE teams (team_id, n) AS (
     FROM teams t
     WHERE t.team_id IS NOT NULL AND t.n < $4::bigint
 ), opened AS (
+    -- A team's first: what is inserted here cannot be spent from here, so its rows are the next claim's.
     INSERT INTO sandsweep.delete_budgets AS b (team_id)
     SELECT t.team_id FROM teams t
     WHERE $9::bigint > 0 AND t.n > 0 AND t.team_id IS NOT NULL
       AND NOT EXISTS (SELECT FROM sandsweep.delete_budgets h WHERE h.team_id = t.team_id)
     ORDER BY t.team_id
     ON CONFLICT (team_id) DO NOTHING
-    RETURNING b.team_id, b.spent, b.spent_at, b.live
+    RETURNING b.team_id
 ), held AS MATERIALIZED (
     -- One that another claim holds is passed over: the team is being served.
     SELECT b.team_id, b.spent, b.spent_at, b.live FROM sandsweep.delete_budgets b
@@ -35,7 +36,7 @@ WITH RECURSIVE teams (team_id, n) AS (
            greatest(0, c.spent - c.per_hour * extract(epoch FROM now() - c.spent_at) / 3600) AS spent
     FROM (SELECT h.*, CASE WHEN h.live IS NULL THEN $9::bigint
                             ELSE least($9::bigint, greatest($11::bigint, h.live * $10::bigint / 100)) END AS per_hour
-          FROM (SELECT * FROM held UNION ALL SELECT * FROM opened) h) c
+          FROM held h) c
 ), due AS MATERIALIZED (
     SELECT d.* FROM teams t LEFT JOIN budgets b ON b.team_id = t.team_id, LATERAL (
         SELECT o.id, o.kind, o.resource_id, o.function_id, o.revision_id, q.due_at, o.deleting_at IS NULL AS first
@@ -152,6 +153,6 @@ SELECT coalesce(m.id, 0) AS id, coalesce(m.lease, 0) AS lease, m.kind::text AS k
        m.parent_id, m.team_id, coalesce(m.attempts, 0) AS attempts, m.accepted_at,
        coalesce(m.traceparent, '') AS traceparent,
        v.team_id AS last_team, v.n >= $4::bigint AS more_teams,
-       (SELECT count(*) FROM due) AS looked_at
+       (SELECT count(*) FROM due) + (SELECT count(*) FROM opened) AS looked_at
 FROM (SELECT t.team_id, t.n FROM teams t WHERE t.team_id IS NOT NULL ORDER BY t.n DESC LIMIT 1) v
 LEFT JOIN moved m ON m.state = 'deleting'

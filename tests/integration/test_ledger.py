@@ -186,7 +186,7 @@ def test_w18_full_mount_of_a_revision_spec(house: House) -> None:
 
 TEAM, FUNCTION, REVISION = (str(uuid.uuid4()) for _ in range(3))
 PLANS = {
-    "claim": ["w", "60000", "500", "64", "64", "00000000-0000-0000-0000-000000000000", "{}", "1000"],
+    "claim": ["w", "60000", "500", "64", "64", "00000000-0000-0000-0000-000000000000", "{}", "1000", "10000", "200", "500"],
     "doom": [f"{{{TEAM}}}", "{sandbox}", f"{{{TEAM}}}", f"{{{FUNCTION}}}", f"{{{REVISION}}}", "{sb-1}", "{NULL}"],
     "record": ["{1}", "{1}", "{gone}", "{0}", "{200}", "{NULL}", "{NULL}", "{t}", "12"],
     "runtime_get": [TEAM, "slug", None],
