@@ -7,7 +7,7 @@ WITH ran AS (
     -- (Materialized: few are left by this, of which the rest is asked.)
     SELECT o.*, CASE WHEN o.state = 'dead' THEN o.ended_at ELSE o.created_at END AS since
     FROM sandsweep.owned_resources o
-    WHERE (o.state = 'dead' OR o.state = 'in_use' AND o.kind = 'volume')
+    WHERE (o.stage = 'dead' OR o.stage = 'in_use' AND o.kind = 'volume')
       AND o.team_id IN (SELECT l.team_id FROM pg_temp.listings l)
       AND NOT EXISTS (SELECT FROM pg_temp.seen s
                       WHERE s.kind = o.kind AND s.team_id = o.team_id AND s.id = o.resource_id)
