@@ -130,7 +130,7 @@ ALL_fuzz := $(FUZZ:%=build/fuzz/%)
 -include $(wildcard build/fuzz/obj/*/*.d)
 
 # ---- what a benchmark is compared with ----
-build/bench-fetch: build/obj/bench/fetch.o build/libsandsweep.a
+build/bench-%: build/obj/bench/%.o build/libsandsweep.a
 	@echo "  LD    $@"
 	$(Q)$(CC) $(LDFLAGS_release) -o $@ $^ $(LIBS)
 
@@ -158,7 +158,7 @@ fuzz: setup-build setup-fuzz
 lint: setup-build setup-lint $(GEN)
 	$(Q)scripts/lint
 bench: setup-build setup-test setup-kafka setup-bench
-	$(Q)$(MAKE) --no-print-directory -j2 all build/bench-fetch
+	$(Q)$(MAKE) --no-print-directory -j2 all build/bench-fetch build/bench-delete
 	$(Q)bench/all
 install: build/sandsweep
 	install -D -m 755 build/sandsweep $(DESTDIR)$(PREFIX)/bin/sandsweep

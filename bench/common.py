@@ -145,7 +145,7 @@ class Bench:
         """The state that every measurement begins with: vacuumed, analyzed, nothing dirty."""
         self.sql(
             "VACUUM ANALYZE shared_gateway.functions", "VACUUM ANALYZE shared_gateway.functions_revisions",
-            "VACUUM ANALYZE sandsweep.owned_resources", "VACUUM sandsweep.outbox", "CHECKPOINT",
+            "VACUUM ANALYZE sandsweep.owned_resources", "VACUUM sandsweep.due", "VACUUM sandsweep.outbox", "CHECKPOINT",
         )  # fmt: skip
 
     def pgbench(self, script: str, seconds: float, clients: int, variables: Mapping[str, str]) -> float:
@@ -184,7 +184,7 @@ class Bench:
 
     def worker(self, options: Mapping[str, str]) -> Process:
         """A worker with the settings of production, but for `options`; not with the short waits of tests."""
-        settings = {"worker.metrics_listen": "127.0.0.1:0", "kafka.group_id": "bench", **options}
+        settings = {"worker.metrics_listen": "127.0.0.1:0", "kafka.group_id": "bench", "worker.budget_per_hour": "1000000000", **options}
         flags = [word for key, value in settings.items() for word in ("-o", f"{key}={value}")]
         process = Process(self.house, "worker", [*flags, "worker"], self.house.environ())
         self.house.processes.append(process)
@@ -284,7 +284,7 @@ def fill_functions(bench_: Bench, functions: int, teams: int, mapped: bool) -> N
     """Functions with slugs 1..N, each with one revision; where `mapped`, served by a sandbox in use."""
     team = team_sql("n", functions, teams)
     bench_.sql(
-        "TRUNCATE shared_gateway.functions, shared_gateway.functions_revisions, shared_gateway.functions_aliases, sandsweep.owned_resources, sandsweep.outbox, sandsweep.audit_log",
+        "TRUNCATE shared_gateway.functions, shared_gateway.functions_revisions, shared_gateway.functions_aliases, sandsweep.owned_resources, sandsweep.due, sandsweep.outbox, sandsweep.audit_log",
         f"""INSERT INTO shared_gateway.functions (id, team_id, name, slug, domain_label, active_revision_id)
             SELECT {uuid_sql('function', 'n')}, {team}, 'Function ' || n, n::text, 'label-' || n, {uuid_sql('revision', 'n')}
             FROM generate_series(1, {functions}) n""",

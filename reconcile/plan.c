@@ -88,22 +88,24 @@ static int open_temporary(struct plan_writer *w, const char *path, struct err *e
 
 struct plan_writer *plan_writer_new(const char *path, struct err *err)
 {
-	AUTO(plan_writer_drop) struct plan_writer *w = calloc(1, sizeof(*w));
-	if (!w) {
-		(void)err_oom(err);
-		return NULL;
-	}
 	if (!*path || strlen(path) >= PATH_BYTES_MAX) {
 		(void)err_set(err, ERR_REJECT, "usage", "the plan needs a file name");
 		return NULL;
 	}
-	if (open_temporary(w, path, err) < 0)
+	struct plan_writer *w = calloc(1, sizeof(*w));
+	if (!w) {
+		(void)err_oom(err);
 		return NULL;
+	}
+	if (open_temporary(w, path, err) < 0) {
+		plan_writer_drop(&w);
+		return NULL;
+	}
 	json_t *head = json_object();
 	json_put_text(head, "format", format_name);
 	json_put_i64(head, "version", PLAN_VERSION);
 	write_line(w, head);
-	return TAKE(w);
+	return w;
 }
 
 void plan_writer_drop(struct plan_writer **writer)
@@ -200,9 +202,7 @@ static int sync_directory(const char *path, struct err *err)
 
 static void publish(struct plan_writer *w)
 {
-	if (fflush(w->file) != 0 || fsync(fileno(w->file)) < 0)
-		(void)err_errno(&w->err, ERR_FATAL, errno, "cannot write %s", w->name);
-	else if (rename(w->path, w->name) < 0)
+	if (fflush(w->file) != 0 || fsync(fileno(w->file)) < 0 || rename(w->path, w->name) < 0)
 		(void)err_errno(&w->err, ERR_FATAL, errno, "cannot write %s", w->name);
 	else if (sync_directory(w->name, &w->err) < 0)
 		(void)unlink(w->name);

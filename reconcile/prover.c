@@ -11,7 +11,7 @@
 #include "finding.h"
 #include "platform/inventory.h"
 
-enum { BATCH = 512, WHY_SIZE = 64 };
+enum { BATCH = 512, WHY_SIZE = 64, RESULTS_BYTES = 1 << 20 };
 
 /* What can be looked at, and what each proof costs. */
 static const struct {
@@ -271,27 +271,51 @@ static int next_batch(struct prover *p, struct err *err)
 	return n;
 }
 
+/* Results gathered for one statement, bounded in number and in bytes: what a sandbox says of its mounts
+ * is the platform's to choose. */
+struct results {
+	struct store_proof list[BATCH];
+	char *texts[BATCH];
+	int count;
+	size_t bytes;
+};
+
+static int store_results(struct prover *p, struct results *results, struct err *err)
+{
+	int rc = results->count > 0 ? store_run_proofs(p->run, results->list, results->count, err) : 0;
+	while (results->count > 0)
+		free(results->texts[--results->count]);
+	results->bytes = 0;
+	return rc;
+}
+
+static int add_result(struct prover *p, struct results *results, const struct item *item,
+                      struct err *err)
+{
+	char *details = json_text(item->details);
+	if (!details)
+		return err_oom(err);
+	results->list[results->count] = (struct store_proof){
+	    .finding = item->finding->id,
+	    .seen = item->seen,
+	    .why = *item->why ? item->why : NULL,
+	    .details = details,
+	};
+	results->texts[results->count++] = details;
+	results->bytes += strlen(details);
+	return results->bytes < RESULTS_BYTES ? 0 : store_results(p, results, err);
+}
+
 static int store_batch(struct prover *p, struct err *err)
 {
-	struct store_proof results[BATCH];
-	char *texts[BATCH] = {0};
+	struct results results = {.count = 0};
 	int rc = 0;
-	for (int i = 0; i < p->count && rc == 0; i++) {
-		const struct item *item = &p->items[i];
-		texts[i] = json_text(item->details);
-		if (!texts[i])
-			rc = err_oom(err);
-		results[i] = (struct store_proof){
-		    .finding = item->finding->id,
-		    .seen = item->seen,
-		    .why = *item->why ? item->why : NULL,
-		    .details = texts[i],
-		};
-	}
+	for (int i = 0; i < p->count && rc == 0; i++)
+		rc = add_result(p, &results, &p->items[i], err);
 	if (rc == 0)
-		rc = store_run_proofs(p->run, results, p->count, err);
-	for (int i = 0; i < p->count; i++)
-		free(texts[i]);
+		rc = store_results(p, &results, err);
+	while (results.count > 0)
+		free(results.texts[--results.count]);
 	return rc;
 }
 

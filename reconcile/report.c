@@ -9,7 +9,7 @@
 /* What a record says of one finding or of a run is put into a json_t by one function for every form of
  * output, and by report_summary_json for the history. */
 
-enum { AGE_SIZE = 16 };
+enum { AGE_SIZE = 24 };
 static const char color_end[] = "\033[0m";
 
 int report_format_parse(const char *word, enum report_format *ret)

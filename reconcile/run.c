@@ -16,10 +16,11 @@
 #include "report.h"
 
 enum {
-	BLASTS_MAX = 1024, /* teams that the guard looks at one by one */
-	ACTS_AT_ONCE = 16, /* between two looks at whether to stop */
-	WALK = 500,        /* findings in memory while they are counted */
-	LOADS = 256,       /* items of a plan in memory */
+	BLASTS_MAX = 1024,     /* teams that the guard looks at one by one */
+	ACTS_AT_ONCE = 16,     /* between two looks at whether to stop */
+	WALK = 500,            /* findings in memory while they are counted */
+	LOADS = 256,           /* items of a plan in memory, */
+	LOADS_BYTES = 1 << 20, /* and about how many bytes of evidence */
 };
 
 struct reconciler {
@@ -220,6 +221,7 @@ struct loading {
 	struct run *run;
 	struct store_finding *copies[LOADS];
 	int count;
+	size_t bytes;
 };
 
 static int load_batch(struct loading *loading, struct err *err)
@@ -231,6 +233,7 @@ static int load_batch(struct loading *loading, struct err *err)
 	    loading->count > 0 ? store_run_load(loading->run->store, batch, loading->count, err) : 0;
 	while (loading->count > 0)
 		free(loading->copies[--loading->count]);
+	loading->bytes = 0;
 	return rc;
 }
 
@@ -241,7 +244,8 @@ static int load_item(void *arg, const struct store_finding *finding, struct err 
 	if (!copy)
 		return -1;
 	loading->copies[loading->count++] = copy;
-	if (loading->count < LOADS)
+	loading->bytes += copy->evidence ? strlen(copy->evidence) : 0;
+	if (loading->count < LOADS && loading->bytes < LOADS_BYTES)
 		return 0;
 	return breathe(loading->run, err) < 0 ? -1 : load_batch(loading, err);
 }

@@ -31,7 +31,7 @@ static const struct row_col outbox_cols[] = {
     {"channel", ROW_TEXT, offsetof(struct store_outbox_row, channel)},
     {"type", ROW_TEXT, offsetof(struct store_outbox_row, type)},
     {"traceparent", ROW_TEXT, offsetof(struct store_outbox_row, traceparent)},
-    {"data", ROW_JSON, offsetof(struct store_outbox_row, data)},
+    {"data", ROW_TEXT, offsetof(struct store_outbox_row, data)},
 };
 static const struct row_shape outbox_shape = {outbox_cols, N_OF(outbox_cols),
                                               sizeof(struct store_outbox_row)};

@@ -2,7 +2,6 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/log.h"
 #include "call.h"
@@ -35,11 +34,15 @@ static void on_doom(const struct pg_call *call, const struct pg_result *res,
 		fn(call->arg, -1, "", 0, &err);
 		return;
 	}
+	int64_t doomed = 0;
 	for (int i = 0; i < row_count(res); i++) {
 		row_get(res, &doom_shape, i, &row);
-		fn(call->arg, (int)row.at - 1, row.refusal, 0, NULL);
+		if (row.at > 0)
+			fn(call->arg, (int)row.at - 1, row.refusal, 0, NULL);
+		else
+			doomed = row.doomed;
 	}
-	fn(call->arg, -1, "", row.doomed, NULL);
+	fn(call->arg, -1, "", doomed, NULL);
 }
 
 /* One array parameter of uuids, by the offset of the field. */
@@ -138,18 +141,20 @@ int store_claim(struct pg_pool *pool, const struct store_claim *claim, store_cla
 		pg_item_uuid(&params, &claim->skip_teams[i]);
 	pg_param_array_end(&params);
 	pg_param_i64(&params, claim->wait_ms);
+	pg_param_i64(&params, claim->budget_per_hour);
+	pg_param_i64(&params, claim->budget_share_percent);
+	pg_param_i64(&params, claim->budget_min);
 	return call_send(pool, NULL, QUERY_CLAIM, PG_WRITE, &params, on_claim, CALL(fn, arg), err);
 }
 
 /* ---- record ---- */
 
 struct record_row {
-	int64_t id;
-	const char *state;
+	int64_t recorded, dead;
 };
 static const struct row_col record_cols[] = {
-    {"id", ROW_I64, offsetof(struct record_row, id)},
-    {"state", ROW_TEXT, offsetof(struct record_row, state)},
+    {"recorded", ROW_I64, offsetof(struct record_row, recorded)},
+    {"dead", ROW_I64, offsetof(struct record_row, dead)},
 };
 static const struct row_shape record_shape = {record_cols, N_OF(record_cols),
                                               sizeof(struct record_row)};
@@ -158,21 +163,13 @@ static void on_record(const struct pg_call *call, const struct pg_result *res,
                       const struct err *failed)
 {
 	store_record_fn *fn = (store_record_fn *)call->fn;
-	struct record_row row;
+	struct record_row row = {0};
 	struct err err = {0};
-	int64_t dead = 0;
 	if (failed)
 		err = *failed;
-	else
-		(void)!row_check(res, &record_shape, &err);
-	for (int i = 0; err.kind == ERR_NONE && i < row_count(res); i++) {
-		row_get(res, &record_shape, i, &row);
-		dead += strcmp(row.state, "dead") == 0;
-	}
-	if (err.kind == ERR_NONE)
-		fn(call->arg, row_count(res), dead, NULL);
-	else
-		fn(call->arg, 0, 0, &err);
+	else if (row_check(res, &record_shape, &err) == 0)
+		row_get(res, &record_shape, 0, &row);
+	fn(call->arg, row.recorded, row.dead, err.kind == ERR_NONE ? NULL : &err);
 }
 
 static void record_item(struct pg_params *params, int column, const struct store_outcome *o)
@@ -218,6 +215,9 @@ static const struct row_col health_cols[] = {
     {"oldest_outbox_at", ROW_TIME, offsetof(struct store_health, oldest_outbox_at_us)},
     {"dead", ROW_I64, offsetof(struct store_health, dead)},
     {"refused", ROW_I64, offsetof(struct store_health, refused)},
+    {"paused", ROW_I64, offsetof(struct store_health, paused)},
+    {"oldest_drift_at", ROW_TIME, offsetof(struct store_health, oldest_drift_at_us)},
+    {"last_reconciled_at", ROW_TIME, offsetof(struct store_health, last_reconciled_at_us)},
     {"at", ROW_TIME, offsetof(struct store_health, at_us)},
 };
 static const struct row_shape health_shape = {health_cols, N_OF(health_cols),

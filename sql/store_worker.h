@@ -19,9 +19,9 @@ struct store_doom {
 	const char *sandbox_id;  /* STORE_SCOPE_SANDBOX only */
 	const char *traceparent; /* "" when none */
 };
-/* For each item in order: `refusal` is "" when it was taken (or had been before), otherwise the stable
- * word for the dead letter: unknown_resource, unknown_function, not_owner, in_use, not_deleted. Then once with
- * at = -1: the end (err NULL: committed; `doomed` rows are new) or the error (nothing happened). */
+/* For each item that was not taken (now or before), in order: `refusal` is the stable word for the dead
+ * letter: unknown_resource, unknown_function, not_owner, in_use, not_deleted. Then once with at = -1:
+ * the end (err NULL: committed; `doomed` rows are new) or the error (nothing happened). */
 typedef void store_doom_fn(void *arg, int at, const char *refusal, int64_t doomed,
                            const struct err *err);
 int store_doom(struct pg_pool *pool, const struct store_doom *items, int count, store_doom_fn *fn,
@@ -36,6 +36,9 @@ struct store_claim {
 	const struct uuid *skip_teams;
 	int skip_count;
 	int64_t wait_ms; /* until a row that waits for another is looked at again */
+	/* First deletions of a team in an hour (0: no budget), also in percent of its live sandboxes, but
+	 * never less than budget_min. Kept in Postgres, so that it holds for all workers together. */
+	int64_t budget_per_hour, budget_share_percent, budget_min;
 };
 struct store_claimed {
 	int64_t id, lease;
@@ -77,6 +80,8 @@ int store_record(struct pg_pool *pool, const struct store_outcome *outcomes, int
 struct store_health {
 	int64_t oldest_released_at_us, oldest_outbox_at_us; /* 0: none */
 	int64_t dead, refused;                              /* at most 10000 */
+	int64_t paused; /* teams that have due rows and no budget left */
+	int64_t oldest_drift_at_us, last_reconciled_at_us; /* 0: none */
 	int64_t at_us;                                      /* the database's clock */
 };
 int store_health(struct pg_pool *pool,

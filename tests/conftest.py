@@ -39,6 +39,10 @@ def house(stack: Stack, tmp_path: Path) -> Iterator[House]:
     house = House(stack, tmp_path)
     yield house
     house.stop()
+    # Whatever happened: the queue has every doomed and every deleting row, each once, and no other.
+    assert stack.sql(
+        """SELECT count(*) FROM (SELECT id, team_id, due_at FROM sandsweep.owned_resources WHERE state IN ('doomed', 'deleting')) o
+           FULL JOIN sandsweep.due q USING (id, team_id, due_at) WHERE o IS NULL OR q IS NULL""") == [(0,)]
 
 
 @pytest.fixture(scope="session")

@@ -396,6 +396,9 @@ static void claim(struct executor *ex)
 	    .skip_teams = skip,
 	    .skip_count = fair_full_teams(&ex->fair, (int)team_held_max, enough(ex), skip, SKIP_MAX),
 	    .wait_ms = ex->config->conflict_ms,
+	    .budget_per_hour = ex->config->budget_per_hour,
+	    .budget_share_percent = ex->config->budget_share_percent,
+	    .budget_min = ex->config->budget_min,
 	};
 	ex->claim_again = ex->claim_wide = false;
 	ex->claimed_now = 0;

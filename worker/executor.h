@@ -27,7 +27,8 @@ struct worker_config {
 	int64_t still_there_ms; /* accepted, but present for so long: a failed attempt, DELETE again */
 	int64_t attempts_max;
 	int64_t backoff_base_ms, backoff_cap_ms;
-	int64_t breaker_failures; /* of the last 20 calls */
+	int64_t budget_per_hour, budget_share_percent, budget_min; /* as struct store_claim */
+	int64_t breaker_failures;                                  /* of the last 20 calls */
 	int64_t breaker_open_ms, breaker_open_max_ms;
 	int64_t flush_ms; /* how long a result may wait for others */
 	int64_t outbox_poll_ms;

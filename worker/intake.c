@@ -132,11 +132,9 @@ static void on_doom(void *arg, int at, const char *refusal, int64_t doomed, cons
 	struct intake *intake = arg;
 	if (at >= 0) {
 		struct consumer_item *item = &intake->items[intake->doomed_items[at]];
-		if (*refusal) {
-			(void)snprintf(item->reject_code, sizeof(item->reject_code), "%s", refusal);
-			(void)snprintf(item->reject_text, sizeof(item->reject_text),
-			               "the ledger refuses what this event names");
-		}
+		(void)snprintf(item->reject_code, sizeof(item->reject_code), "%s", refusal);
+		(void)snprintf(item->reject_text, sizeof(item->reject_text),
+		               "the ledger refuses what this event names");
 		return;
 	}
 	if (err && err->kind == ERR_REJECT && intake->to - intake->from > 1) {

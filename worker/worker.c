@@ -32,7 +32,7 @@ struct worker {
 	struct loop_timer figures, drain;
 	struct err end; /* why it ended, when that was an error */
 	bool stopping;
-	struct metric *oldest_intent, *oldest_outbox, *dead, *refused, *lag, *relay_active;
+	struct metric *oldest_intent, *oldest_outbox, *dead, *refused, *paused, *oldest_drift, *last_reconciled, *lag, *relay_active;
 };
 
 /* ---- the end ---- */
@@ -82,6 +82,9 @@ static void on_health(void *arg, const struct store_health *health, const struct
 	metric_set(w->oldest_outbox, age_s(health->at_us, health->oldest_outbox_at_us));
 	metric_set(w->dead, (double)health->dead);
 	metric_set(w->refused, (double)health->refused);
+	metric_set(w->paused, (double)health->paused);
+	metric_set(w->oldest_drift, age_s(health->at_us, health->oldest_drift_at_us));
+	metric_set(w->last_reconciled, (double)health->last_reconciled_at_us / 1e6);
 	supervise_status(w->supervise, "%d rows held, %d calls out, breaker %s, oldest intent %.0f s",
 	                 executor_held(w->executor), executor_in_flight(w->executor),
 	                 executor_breaker(w->executor), age_s(health->at_us, oldest_us));
@@ -109,6 +112,13 @@ static void register_figures(struct worker *w)
 	                        "Ledger rows that are dead; counted up to 10000.");
 	w->refused = metrics_gauge(m, "sandsweep_refused_rows", NULL,
 	                           "Ledger rows that are refused; counted up to 10000.");
+	w->paused = metrics_gauge(m, "sandsweep_delete_budget_empty_teams", NULL,
+	                          "Teams whose deletions wait because their budget of the hour is used up.");
+	w->oldest_drift = metrics_gauge(m, "sandsweep_known_drift_age_seconds", NULL,
+	                                "Age of the oldest drift that a reconciliation found and left.");
+	w->last_reconciled = metrics_gauge(
+	    m, "sandsweep_reconcile_last_run_timestamp_seconds", NULL,
+	    "When a reconciliation last ended with all its evidence (wall clock); 0: never.");
 	w->lag = metrics_gauge(m, "sandsweep_consumer_lag", NULL,
 	                       "Events of the owned partitions not read yet; -1 unknown.");
 	w->relay_active = metrics_gauge(m, "sandsweep_relay_active", NULL,

@@ -11,7 +11,7 @@ CREATE TABLE sandsweep.outbox (
     channel     text NOT NULL CHECK (channel IN ('events', 'results')),
     type        text NOT NULL,            -- the CloudEvents type
     traceparent text,
-    data        jsonb NOT NULL
+    data        json NOT NULL             -- written once and read once: as text
 ) WITH (fillfactor = 100, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 10000,
         autovacuum_vacuum_cost_delay = 0);
 

@@ -68,7 +68,18 @@ CREATE TABLE sandsweep.drift (
     PRIMARY KEY (class, kind, resource_id),
     CHECK ((closed_at IS NULL) = (outcome IS NULL))
 );
-CREATE INDEX drift_open ON sandsweep.drift (class, since) WHERE closed_at IS NULL AND NOT young;
+CREATE INDEX drift_open ON sandsweep.drift (since) WHERE closed_at IS NULL AND NOT young;
+
+-- How much of its budget of deletions each team has used up, shared by every worker. A claim spends,
+-- time drains; empty, the team's rows wait where they are.
+CREATE TABLE sandsweep.delete_budgets (
+    team_id     uuid PRIMARY KEY,
+    spent       double precision NOT NULL DEFAULT 0,  -- at spent_at
+    spent_at    timestamptz NOT NULL DEFAULT now(),
+    empty_since timestamptz,
+    live        bigint                    -- sandboxes, by the last listing that was whole; NULL: not known
+) WITH (fillfactor = 50, autovacuum_vacuum_threshold = 1000);
+CREATE INDEX delete_budgets_empty ON sandsweep.delete_budgets (empty_since) WHERE empty_since IS NOT NULL;
 
 -- Written before a publish asks the platform for anything, closed by the insert of its revision: what
 -- it makes is in the ledger from its first moment, under the id that the revision will have.
@@ -408,6 +419,12 @@ BEGIN
         SELECT run.run_id, f.id, f.since, f.class, f.kind, f.resource_id, f.parent_id, f.team_id,
                f.function_id, f.revision_id, f.proof, f.action, coalesce(f.verdict, 'unproved'), f.result, f.why, f.evidence
         FROM pg_temp.findings f;
+
+    -- What the worker's budget of deletions is a share of.
+    INSERT INTO sandsweep.delete_budgets AS b (team_id, live)
+        SELECT l.team_id, l.rows FROM pg_temp.listings l WHERE l.kind = 'sandbox' AND l.complete
+        ORDER BY l.team_id
+        ON CONFLICT (team_id) DO UPDATE SET live = EXCLUDED.live WHERE b.live IS DISTINCT FROM EXCLUDED.live;
 
     -- What an earlier run knew and this one repaired, or looked for and did not find. What shows itself by
     -- being listed is known to be over only where everything was shown; what shows itself by not being

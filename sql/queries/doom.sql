@@ -1,10 +1,9 @@
--- A batch of events: doom what they name, say for each what became of it.
+-- A batch of events: doom what they name. Answers with what was refused, each by its place in the
+-- batch, and at the end (place 0) with the number of rows doomed.
 -- Only released rows are doomed, and a released sandbox is never mapped again (S3), so an event can
 -- be late, early, repeated or wrong without harm.
 -- $1 event ids, $2 scopes (sandbox, disabled, deleted), $3 teams, $4 functions, $5 revisions,
 -- $6 sandbox ids, $7 traceparents; arrays of one length
--- (A state is compared as text where the row is found by its id: the planner must not take one of the
--- partial indexes by state instead, which it believes to be small.)
 WITH events AS (
     SELECT e.* FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::uuid[], $5::uuid[], $6::text[],
                            $7::text[]) WITH ORDINALITY
@@ -24,7 +23,7 @@ WITH events AS (
            CASE WHEN f.id IS NULL AND NOT EXISTS (
                     SELECT FROM sandsweep.owned_resources o
                     WHERE o.function_id = e.function_id AND o.team_id = e.team_id
-                      AND o.state <> 'gone') THEN 'unknown_function'
+                      AND o.stage <> 'gone') THEN 'unknown_function'
                 WHEN f.team_id <> e.team_id THEN 'not_owner'
                 WHEN e.scope = 'deleted' AND f.id IS NOT NULL AND f.deleted_at IS NULL THEN 'not_deleted'
                 ELSE '' END
@@ -39,26 +38,22 @@ WITH events AS (
     SELECT o.id, j.event_id, j.scope, j.traceparent, j.at
     FROM judged j
     JOIN sandsweep.owned_resources o ON o.function_id = j.function_id AND o.team_id = j.team_id
-    WHERE j.refusal = '' AND j.scope <> 'sandbox' AND o.state <> 'gone' AND o.state::text = 'released'
+    WHERE j.refusal = '' AND j.scope <> 'sandbox' AND o.stage <> 'gone' AND o.state = 'released'
       AND (j.scope = 'deleted' OR o.kind = 'sandbox')
-), locked AS (
-    -- In the order of id, so that two batches that name the same rows wait instead of deadlocking.
-    SELECT o.id, n.event_id, n.scope, n.traceparent
-    FROM (SELECT DISTINCT ON (row_id) * FROM named ORDER BY row_id, at) n
-    JOIN sandsweep.owned_resources o ON o.id = n.row_id
-    WHERE o.state::text = 'released'
-    ORDER BY o.id
-    FOR NO KEY UPDATE OF o
 ), doomed AS (
+    -- One look-up for each row, in the order of id, so that two batches that name the same rows wait
+    -- instead of deadlocking.
     UPDATE sandsweep.owned_resources o
-    SET state = 'doomed', doomed_at = clock_timestamp(), due_at = now(), event_id = l.event_id,
-        traceparent = l.traceparent,
-        doom_reason = CASE l.scope WHEN 'sandbox' THEN 'event:runtime'
-                                   ELSE 'event:function_' || l.scope END
-    FROM locked l
-    WHERE o.id = l.id
-    RETURNING o.id
+    SET state = 'doomed', doomed_at = clock_timestamp(), due_at = now(), queued_at = now(),
+        event_id = n.event_id, traceparent = n.traceparent,
+        doom_reason = CASE n.scope WHEN 'sandbox' THEN 'event:runtime'
+                                   ELSE 'event:function_' || n.scope END
+    FROM (SELECT DISTINCT ON (row_id) * FROM named ORDER BY row_id, at) n
+    WHERE o.id = n.row_id AND o.state = 'released'
+    RETURNING o.id, o.team_id, o.due_at
+), queued AS (
+    INSERT INTO sandsweep.due (team_id, due_at, id) SELECT d.team_id, d.due_at, d.id FROM doomed d
 )
-SELECT j.at, j.refusal, (SELECT count(*) FROM doomed) AS doomed
-FROM judged j
-ORDER BY j.at
+(SELECT j.at, j.refusal, 0::bigint AS doomed FROM judged j WHERE j.refusal <> '' ORDER BY j.at)
+UNION ALL
+SELECT 0, '', (SELECT count(*) FROM doomed)

@@ -89,6 +89,20 @@ def test_no_delete_without_evidence(house: House) -> None:
         house.stack.sql("UPDATE sandsweep.owned_resources SET state = 'deleting', evidence = NULL WHERE resource_id = %s", (sandbox,))
 
 
+def test_the_queue_follows_the_ledger(house: House) -> None:
+    """Whoever changes a row, the queue has it under its due_at while it is doomed or deleting."""
+    sandbox = new_row(house)
+    entries = "SELECT q.due_at = o.due_at AND o.queued_at = o.due_at FROM sandsweep.due q JOIN sandsweep.owned_resources o USING (id, team_id) WHERE o.resource_id = %s"
+    steps = [("released", []), ("doomed", [(True,)]), ("deleting", [(True,)]), ("doomed", [(True,)]), ("refused", []), ("doomed", [(True,)]), ("deleting", [(True,)]), ("gone", [])]
+    for state, expected in steps:
+        go(house, sandbox, state)
+        assert house.stack.sql(entries, (sandbox,)) == expected, state
+    go(house, sandbox, "doomed")
+    house.stack.sql("UPDATE sandsweep.owned_resources SET due_at = due_at + interval '1 hour' WHERE resource_id = %s", (sandbox,))
+    assert house.stack.sql(entries, (sandbox,)) == [(True,)]
+    go(house, sandbox, "refused")
+
+
 def test_births_and_releases(house: House) -> None:
     f = house.function(revisions=2, volumes=2)
     assert house.states(f.ours) == {thing: "in_use" for thing in f.ours}
@@ -172,7 +186,7 @@ def test_w18_full_mount_of_a_revision_spec(house: House) -> None:
 
 TEAM, FUNCTION, REVISION = (str(uuid.uuid4()) for _ in range(3))
 PLANS = {
-    "claim": ["w", "60000", "500", "64", "64", "00000000-0000-0000-0000-000000000000", "{}", "1000"],
+    "claim": ["w", "60000", "500", "64", "64", "00000000-0000-0000-0000-000000000000", "{}", "1000", "10000", "200", "500"],
     "doom": [f"{{{TEAM}}}", "{sandbox}", f"{{{TEAM}}}", f"{{{FUNCTION}}}", f"{{{REVISION}}}", "{sb-1}", "{NULL}"],
     "record": ["{1}", "{1}", "{gone}", "{0}", "{200}", "{NULL}", "{NULL}", "{t}", "12"],
     "runtime_get": [TEAM, "slug", None],
@@ -186,8 +200,8 @@ PLANS = {
 # Statements inside the triggers, as they stand in the migrations.
 TRIGGERS = {
     "release_mapping": "UPDATE sandsweep.owned_resources SET state = 'released' WHERE kind = 'sandbox' AND resource_id = 'sb-1' AND revision_id = gen_random_uuid() AND state = 'in_use'",
-    "release_function": f"UPDATE sandsweep.owned_resources SET state = 'released' WHERE function_id = '{FUNCTION}' AND state = 'in_use'",
-    "release_revision": f"UPDATE sandsweep.owned_resources SET state = 'released' WHERE function_id = '{FUNCTION}' AND revision_id = '{REVISION}' AND state = 'in_use'",
+    "release_function": f"UPDATE sandsweep.owned_resources SET state = 'released' WHERE function_id = '{FUNCTION}' AND stage = 'in_use'",
+    "release_revision": f"UPDATE sandsweep.owned_resources SET state = 'released' WHERE function_id = '{FUNCTION}' AND revision_id = '{REVISION}' AND stage = 'in_use'",
     "clear_mappings": f"UPDATE shared_gateway.functions_revisions SET runtime_sandbox_id = NULL WHERE function_id = '{FUNCTION}' AND runtime_sandbox_id IS NOT NULL",
     "is_source": "SELECT FROM shared_gateway.functions_revisions WHERE source_sandbox_id = 'x'",
 }
@@ -204,6 +218,8 @@ INSERT INTO sandsweep.owned_resources (kind, resource_id, team_id, function_id, 
            (ARRAY['in_use', 'released', 'doomed', 'deleting', 'gone', 'gone', 'gone', 'gone', 'dead'])[i % 9 + 1]::sandsweep.resource_state,
            now(), now(), now() - make_interval(secs => i % 1000), 1, '{}'
     FROM generate_series(1, 100000) i;
+UPDATE sandsweep.owned_resources SET queued_at = due_at WHERE state IN ('doomed', 'deleting');
+INSERT INTO sandsweep.due (team_id, due_at, id) SELECT team_id, due_at, id FROM sandsweep.owned_resources WHERE queued_at IS NOT NULL;
 INSERT INTO sandsweep.outbox (team_id, function_id, channel, type, data) SELECT gen_random_uuid(), gen_random_uuid(), 'events', 't', '{}' FROM generate_series(1, 20000);
 """
 
@@ -227,14 +243,14 @@ def filled(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[A
     stack.sql("DROP DATABASE plans")
 
 
-WALKED = ("owned_resources_unfinished", "owned_resources_stuck", "owned_resources_due", "outbox_pkey")
+WALKED = ("owned_resources_unfinished", "owned_resources_stuck", "outbox_pkey")
 
 
 def whole_tables(cur: Any, statement: str) -> list[str]:
     """The lines of the plan that read one of the large tables from end to end."""
     cur.execute("EXPLAIN (COSTS OFF) " + statement)
     lines = [row[0].strip() for row in cur.fetchall()]
-    large = ("owned_resources", "functions", "functions_revisions", "outbox")
+    large = ("owned_resources", "due", "functions", "functions_revisions", "outbox")
     found = []
     for line, following in zip(lines, [*lines[1:], ""]):
         name = line.split(" on ")[-1].split()[0] if " on " in line else ""
@@ -260,7 +276,7 @@ def test_statements_read_index_ranges(filled: Any, name: str) -> None:
     values = ", ".join("NULL" if v is None else f"'{v}'" for v in PLANS[name])
     if name in ("doom", "record"):  # found by id or function, never by walking what is in a state
         filled.execute(f"EXPLAIN (COSTS OFF) EXECUTE {name} ({values})")
-        assert not [row[0] for row in filled.fetchall() if "owned_resources_due" in row[0] or "owned_resources_unfinished" in row[0]]
+        assert not [row[0] for row in filled.fetchall() if "owned_resources_unfinished" in row[0]]
     assert whole_tables(filled, f"EXECUTE {name}" + (f" ({values})" if values else "")) == []
 
 

@@ -101,8 +101,8 @@ def test_clear_refusals(house: House, args: list[str], code: int | None, text: s
 @pytest.mark.parametrize(
     "change, text",
     [
-        ("DELETE FROM sandsweep.schema_migrations WHERE version = 4", "older than this program (version 3 of 4)"),
-        ("INSERT INTO sandsweep.schema_migrations VALUES (5, 'future', 'x')", "newer than this program"),
+        ("DELETE FROM sandsweep.schema_migrations WHERE version = (SELECT max(version) FROM sandsweep.schema_migrations)", "older than this program (version "),
+        ("INSERT INTO sandsweep.schema_migrations VALUES (1000, 'future', 'x')", "newer than this program"),
         ("UPDATE sandsweep.schema_migrations SET sha256 = 'x' WHERE version = 2", "migration 2 (ledger) was applied to the database with another text"),
     ],
 )

@@ -65,7 +65,10 @@ class Model:
         self.sim.clear_team_settings()
 
     def quiet(self) -> None:
-        wait_until(lambda: not self.stack.sql(OPEN + " LIMIT 1"), "the worker to have nothing to do", 60, every=0.1)
+        try:
+            wait_until(lambda: not self.stack.sql(OPEN + " LIMIT 1"), "the worker to have nothing to do", 60, every=0.1)
+        except AssertionError as failed:
+            raise AssertionError(f"{failed}\n{self.stack.sql(OPEN)[:5]}\n{self.house.processes[0].log[-2000:]}") from None
 
 
 @pytest.fixture(scope="module")

@@ -330,6 +330,15 @@ def ago(seconds: float) -> str:
 
 def fill(stack: Stack, sim: Sim, worlds: Iterable[World]) -> None:
     worlds = list(worlds)
+    # The platform first: a worker that is running takes up what is doomed at once.
+    sim.seed(
+        volumes=[{"id": x.id, "team_id": x.team, "access_mode": "RWX", "owned": x.hidden, "age_s": int(x.age)} for w in worlds for x in w.live if x.kind == "volume"],
+        sandboxes=[seeded(x) for w in worlds for x in w.live if x.kind == "sandbox"],
+        snapshots=[{"id": x.id, "volume_id": x.volume, "team_id": x.team, "name": "function"} for w in worlds for x in w.live if x.kind == "snapshot"],
+    )
+    for w in worlds:
+        for team in w.fillers:
+            sim.seed_range(team, f"fill-{w.seed}-", FILLERS, template="tpl-a")
     conn = stack.connect()
     conn.autocommit = False
     try:
@@ -339,14 +348,6 @@ def fill(stack: Stack, sim: Sim, worlds: Iterable[World]) -> None:
                 fill_tables(cur, w)
     finally:
         conn.close()
-    sim.seed(
-        volumes=[{"id": x.id, "team_id": x.team, "access_mode": "RWX", "owned": x.hidden, "age_s": int(x.age)} for w in worlds for x in w.live if x.kind == "volume"],
-        sandboxes=[seeded(x) for w in worlds for x in w.live if x.kind == "sandbox"],
-        snapshots=[{"id": x.id, "volume_id": x.volume, "team_id": x.team, "name": "function"} for w in worlds for x in w.live if x.kind == "snapshot"],
-    )
-    for w in worlds:
-        for team in w.fillers:
-            sim.seed_range(team, f"fill-{w.seed}-", FILLERS, template="tpl-a")
 
 
 def seeded(x: Live) -> dict[str, Any]:

@@ -308,11 +308,11 @@ static const struct main_case {
 	{"option without a command", {"sandsweep", "-o", "plain.count=9"}, NULL, 64, NULL,
 	 "usage: sandsweep "},
 	{"help", {"sandsweep", "help"}, NULL, 0,
-	 "\n  echo      say what was said\n  away      fail\n  chat      say it at once\n"
-	 "  log       log it\n", NULL},
+	 "\n  echo       say what was said\n  away       fail\n  chat       say it at once\n"
+	 "  log        log it\n", NULL},
 	{"help as an option", {"sandsweep", "--help"}, NULL, 0, "usage: sandsweep ", NULL},
 	{"help for one", {"sandsweep", "help", "echo"}, NULL, 0,
-	 "\n\n  echo      say what was said\n    sandsweep echo [WORD]...\n"
+	 "\n\n  echo       say what was said\n    sandsweep echo [WORD]...\n"
 	 "    sandsweep echo --again\n\n", NULL},
 	{"help for what is none", {"sandsweep", "help", "shout"}, NULL, 64, NULL,
 	 "sandsweep help: there is no command \"shout\"\nusage: sandsweep "},
@@ -405,6 +405,17 @@ static void test_lost_output_is_a_failure(void **state)
 	}
 }
 
+static void test_actor(void **state)
+{
+	(void)state;
+	assert_int_equal(setenv("SUDO_USER", "ada", 1), 0);
+	assert_string_equal(cmd_actor(), "ada");
+	assert_int_equal(setenv("SUDO_USER", "", 1), 0);
+	assert_string_not_equal(cmd_actor(), "");
+	assert_int_equal(unsetenv("SUDO_USER"), 0);
+	assert_string_not_equal(cmd_actor(), "");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -414,6 +425,7 @@ int main(void)
 	    cmocka_unit_test(test_main),
 	    cmocka_unit_test(test_main_takes_64_settings),
 	    cmocka_unit_test(test_lost_output_is_a_failure),
+	    cmocka_unit_test(test_actor),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -99,6 +99,31 @@ static void test_equal(void **state)
 	assert_true(hash_equal(a, b));
 }
 
+/* In pieces of every size it is what it is in one. */
+static void test_streamed(void **state)
+{
+	(void)state;
+	static const char text[] =
+	    "the quick brown fox jumps over the lazy dog, again and again and again, "
+	    "until there is more than one block of it to look at";
+	const size_t len = sizeof(text) - 1;
+	uint8_t want[HASH_SIZE], got[HASH_SIZE];
+	hash_sha256(text, len, want);
+	for (size_t piece = 1; piece <= len; piece++) {
+		struct hash_stream *stream = hash_begin();
+		assert_non_null(stream);
+		for (size_t at = 0; at < len; at += piece)
+			hash_more(stream, text + at, len - at < piece ? len - at : piece);
+		hash_end(&stream, got);
+		assert_null(stream);
+		assert_memory_equal(got, want, HASH_SIZE);
+	}
+	struct hash_stream *dropped = hash_begin();
+	hash_drop(&dropped);
+	hash_drop(&dropped);
+	assert_null(dropped);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -106,6 +131,7 @@ int main(void)
 	    cmocka_unit_test(test_of_nothing),
 	    cmocka_unit_test(test_a_byte_zero_counts),
 	    cmocka_unit_test(test_equal),
+	    cmocka_unit_test(test_streamed),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

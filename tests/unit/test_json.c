@@ -584,6 +584,34 @@ static void test_text(void **state)
 	assert_null(json_text(nothing));
 }
 
+/* What is written into an object; null where there is nothing to say. */
+static void test_put(void **state)
+{
+	(void)state;
+	struct uuid uuid = {{0}};
+	json_t *object = json_object();
+	json_put_text(object, "a", "x");
+	json_put_text(object, "b", NULL);
+	json_put_text(object, "c", "\xff"); /* no UTF-8 */
+	json_put_uuid(object, "d", &uuid);
+	uuid.bytes[15] = 1;
+	json_put_uuid(object, "e", &uuid);
+	json_put_time(object, "f", 0);
+	json_put_time(object, "g", 1);
+	json_put_i64(object, "h", INT64_MIN);
+	json_put_bool(object, "i", true);
+	json_put_json(object, "j", "[1,{}]");
+	json_put_json(object, "k", "[1,");
+	json_put_json(object, "l", NULL);
+	char *text = json_text(object);
+	assert_string_equal(text, "{\"a\":\"x\",\"b\":null,\"c\":null,\"d\":null,"
+	                          "\"e\":\"00000000-0000-0000-0000-000000000001\",\"f\":null,"
+	                          "\"g\":\"1970-01-01T00:00:00.000001Z\",\"h\":-9223372036854775808,"
+	                          "\"i\":true,\"j\":[1,{}],\"k\":null,\"l\":null}");
+	free(text);
+	json_decref(object);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -603,6 +631,7 @@ int main(void)
 	    cmocka_unit_test(test_a_string_with_a_byte_zero),
 	    cmocka_unit_test(test_a_kind_that_is_none),
 	    cmocka_unit_test(test_text),
+	    cmocka_unit_test(test_put),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
