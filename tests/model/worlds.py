@@ -18,10 +18,10 @@ from typing import Any
 
 from psycopg2.extras import execute_values
 
+from tests.support.drift import QUEUE, REPLICA
 from tests.support.sim import Sim
 from tests.support.stack import Stack
 
-REPLICA = "SET session_replication_role = replica"  # histories that the triggers would not let happen
 FILLERS = 210  # more than a cluster shows at most
 
 
@@ -346,6 +346,7 @@ def fill(stack: Stack, sim: Sim, worlds: Iterable[World]) -> None:
             cur.execute(REPLICA)
             for w in worlds:
                 fill_tables(cur, w)
+            cur.execute(QUEUE)
     finally:
         conn.close()
 
