@@ -175,7 +175,7 @@ class Schedules:
 
     def work(self, some: list[Schedule]) -> None:
         """The worker, in all teams: its own claim, with its own checks; then it is done at once."""
-        claimed = [r for r in self.query("claim", "worker", 60000, 100000, 100000, 1000, NIL, [], 0) if r[0]]
+        claimed = [r for r in self.query("claim", "worker", 60000, 100000, 100000, 1000, NIL, [], 0, 0, 100, 1) if r[0]]
         if not claimed:
             return
         columns = [c.name for c in self.cur.description]
@@ -314,7 +314,7 @@ class Schedules:
     def act(self, ids: list[int]) -> None:
         """Acts on these, and judges each act by the whole truth of this moment."""
         before = self.maps()
-        self.rows("SELECT count(sandsweep.reconcile_act_next(x - 1)) FROM unnest(%s::bigint[]) x", ids)
+        self.rows("SELECT count(sandsweep.reconcile_act_next(x - 1, true)) FROM unnest(%s::bigint[]) x", ids)
         after = self.maps()
         done = self.rows("SELECT class, action, resource_id, team_id::text, revision_id::text, result, why FROM pg_temp.findings WHERE id = ANY (%s)", ids)
         cleared = set()

@@ -40,7 +40,7 @@ def test_schedules(conn: Any, at: int) -> None:
     with conn.cursor() as cur:
         cur.execute("DISCARD TEMPORARY")
         cur.execute("SET session_replication_role = replica")
-        cur.execute("TRUNCATE shared_gateway.functions, shared_gateway.functions_revisions, sandsweep.owned_resources, sandsweep.outbox, sandsweep.restore_attempts, sandsweep.drift, sandsweep.reconcile_findings CASCADE")
+        cur.execute("TRUNCATE shared_gateway.functions, shared_gateway.functions_revisions, sandsweep.owned_resources, sandsweep.due, sandsweep.outbox, sandsweep.restore_attempts, sandsweep.drift, sandsweep.reconcile_findings CASCADE")
         cur.execute("SET session_replication_role = origin")
     model = Schedules(conn, seeds)
     model.play()

@@ -27,7 +27,7 @@ FIRST = int(os.environ.get("WORLDS_SEED") or "0") or random.SystemRandom().randr
 BATCH = 50
 FIRST_GRACE, SECOND_GRACE = 900, 5  # seconds; what is young for the first run is old for the second
 TABLES = """shared_gateway.functions, shared_gateway.functions_revisions, sandsweep.owned_resources, sandsweep.outbox, sandsweep.restore_attempts,
-    sandsweep.publish_attempts, sandsweep.drift, sandsweep.reconcile_findings"""
+    sandsweep.due, sandsweep.delete_budgets, sandsweep.publish_attempts, sandsweep.drift, sandsweep.reconcile_findings"""
 OPEN = """SELECT o.kind::text, o.resource_id, o.state::text, o.last_error FROM sandsweep.owned_resources o
     WHERE o.state IN ('doomed', 'deleting') AND o.due_at < now() + interval '1 hour' AND o.error_class IS DISTINCT FROM 'conflict'
       AND NOT EXISTS (SELECT FROM sandsweep.owned_resources b WHERE b.revision_id = o.revision_id AND b.kind < o.kind AND b.state <> 'gone')
@@ -65,7 +65,10 @@ class Model:
         self.sim.clear_team_settings()
 
     def quiet(self) -> None:
-        wait_until(lambda: not self.stack.sql(OPEN + " LIMIT 1"), "the worker to have nothing to do", 60, every=0.1)
+        try:
+            wait_until(lambda: not self.stack.sql(OPEN + " LIMIT 1"), "the worker to have nothing to do", 60, every=0.1)
+        except AssertionError as failed:
+            raise AssertionError(f"{failed}\n{self.stack.sql(OPEN)[:5]}\n{self.house.processes[0].log[-2000:]}") from None
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +78,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Model]:
         house.run("migrate", "up")
         env = stack.env
         made = Model(house, Sim(env["SIM_CONTROL_URL"], env["SIM_URL"], env["SIM_TOKEN"]))
-        house.worker({"worker.attempts_max": "1000", "worker.in_flight_max": "64", "worker.in_flight_start": "64", "worker.claim_poll_ms": "50"})
+        house.worker({"worker.attempts_max": "1000", "worker.in_flight_max": "64", "worker.in_flight_start": "64", "worker.claim_poll_ms": "50", "worker.budget_per_hour": "0"})
         try:
             yield made
         finally:

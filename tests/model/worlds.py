@@ -18,10 +18,10 @@ from typing import Any
 
 from psycopg2.extras import execute_values
 
+from tests.support.drift import QUEUE, REPLICA
 from tests.support.sim import Sim
 from tests.support.stack import Stack
 
-REPLICA = "SET session_replication_role = replica"  # histories that the triggers would not let happen
 FILLERS = 210  # more than a cluster shows at most
 
 
@@ -330,15 +330,7 @@ def ago(seconds: float) -> str:
 
 def fill(stack: Stack, sim: Sim, worlds: Iterable[World]) -> None:
     worlds = list(worlds)
-    conn = stack.connect()
-    conn.autocommit = False
-    try:
-        with conn, conn.cursor() as cur:
-            cur.execute(REPLICA)
-            for w in worlds:
-                fill_tables(cur, w)
-    finally:
-        conn.close()
+    # The platform first: a worker that is running takes up what is doomed at once.
     sim.seed(
         volumes=[{"id": x.id, "team_id": x.team, "access_mode": "RWX", "owned": x.hidden, "age_s": int(x.age)} for w in worlds for x in w.live if x.kind == "volume"],
         sandboxes=[seeded(x) for w in worlds for x in w.live if x.kind == "sandbox"],
@@ -347,6 +339,16 @@ def fill(stack: Stack, sim: Sim, worlds: Iterable[World]) -> None:
     for w in worlds:
         for team in w.fillers:
             sim.seed_range(team, f"fill-{w.seed}-", FILLERS, template="tpl-a")
+    conn = stack.connect()
+    conn.autocommit = False
+    try:
+        with conn, conn.cursor() as cur:
+            cur.execute(REPLICA)
+            for w in worlds:
+                fill_tables(cur, w)
+            cur.execute(QUEUE)
+    finally:
+        conn.close()
 
 
 def seeded(x: Live) -> dict[str, Any]:

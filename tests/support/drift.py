@@ -10,8 +10,13 @@ from .house import Function, House
 from .sim import Sim
 
 REPLICA = "SET session_replication_role = replica"
+# What the trigger of the ledger would have done: the queue holds what is doomed or being deleted.
+QUEUE = """DELETE FROM sandsweep.due;
+    UPDATE sandsweep.owned_resources SET queued_at = CASE WHEN state IN ('doomed', 'deleting') THEN due_at END
+        WHERE queued_at IS DISTINCT FROM CASE WHEN state IN ('doomed', 'deleting') THEN due_at END;
+    INSERT INTO sandsweep.due (team_id, due_at, id) SELECT team_id, due_at, id FROM sandsweep.owned_resources WHERE queued_at IS NOT NULL"""
 TABLES = """shared_gateway.functions, shared_gateway.functions_revisions, sandsweep.owned_resources, sandsweep.outbox, sandsweep.restore_attempts,
-    sandsweep.publish_attempts, sandsweep.drift, sandsweep.reconcile_findings, sandsweep.reconcile_runs"""
+    sandsweep.due, sandsweep.delete_budgets, sandsweep.publish_attempts, sandsweep.drift, sandsweep.reconcile_findings, sandsweep.reconcile_runs"""
 
 
 def behind(house: House, *statements: str, params: dict | None = None) -> None:
@@ -22,6 +27,7 @@ def behind(house: House, *statements: str, params: dict | None = None) -> None:
             cur.execute(REPLICA)
             for statement in statements:
                 cur.execute(statement, params)
+            cur.execute("BEGIN;" + QUEUE + "; COMMIT")
     finally:
         conn.close()
 
