@@ -109,7 +109,8 @@ int main(int argc, char **argv)
 	const struct clock *clock = clock_system();
 	int64_t begun_us = clock->mono_us(clock->arg);
 	if (run(&all, &config, &err) < 0 || all.wrong > 0) {
-		(void)fprintf(stderr, "bench-delete: %lld wrong answers %s\n", (long long)all.wrong, err.text);
+		(void)fprintf(stderr, "bench-delete: %lld wrong answers %s\n", (long long)all.wrong,
+		              err.text);
 		return 1;
 	}
 	(void)printf("%.1f a second\n",

@@ -74,8 +74,8 @@ struct reconcile_request {
 	bool only[CLASS_COUNT];           /* with any_only: no other class */
 	bool any_only;
 	int64_t allow; /* acts that a person allows beyond the blast radius; 0: none */
-	/* A sealed plan instead of looking for findings; NULL: look. It is the consent to exactly its acts, so
-	 * the blast radius is not asked; every item is proved anew. Read during the run, not kept. */
+	/* A sealed plan instead of looking for findings; NULL: look. Every item is proved anew, and the blast
+	 * radius holds: a plan may have been made by nobody's hand. Read during the run, not kept. */
 	struct reconcile_plan *plan;
 };
 

@@ -311,11 +311,9 @@ static int guard(struct run *run, int64_t *ret_acts, struct err *err)
 		return err_oom(err);
 	if (store_run_blast(run->store, BLASTS_MAX, add_blast, blasts, err) >= 0) {
 		int64_t acts = *ret_acts = blasts->count > 0 ? blasts->list[0].acts : 0;
-		/* A plan is the consent to exactly what it holds. */
-		rc = run->request->plan || guard_allows(run->config, blasts->list, blasts->count,
-		                                        run->request->allow, summary->text);
-		if (rc == 1 && !run->request->plan && run->request->allow < acts &&
-		    !all_looked_at(run->config, blasts)) {
+		rc = guard_allows(run->config, blasts->list, blasts->count, run->request->allow,
+		                  summary->text);
+		if (rc == 1 && run->request->allow < acts && !all_looked_at(run->config, blasts)) {
 			(void)snprintf(summary->text, sizeof(summary->text),
 			               "the run would act on more than %d teams: nothing was done; narrow it "
 			               "with --team, or allow it with --allow %lld",

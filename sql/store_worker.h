@@ -82,7 +82,7 @@ struct store_health {
 	int64_t dead, refused;                              /* at most 10000 */
 	int64_t paused; /* teams that have due rows and no budget left */
 	int64_t oldest_drift_at_us, last_reconciled_at_us; /* 0: none */
-	int64_t at_us;                                      /* the database's clock */
+	int64_t at_us;                                     /* the database's clock */
 };
 int store_health(struct pg_pool *pool,
                  void (*fn)(void *arg, const struct store_health *health, const struct err *err),

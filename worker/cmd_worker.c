@@ -46,11 +46,14 @@ static const struct config_row rows[] = {
         "The wait after a failure is random between 0 and this, doubled with every failure."),
     ROW(backoff_cap_ms, CONFIG_I64, 1, 86400000, "900000", "The longest such wait."),
     ROW(budget_per_hour, CONFIG_I64, 0, 1000000000, "10000",
-        "Sandboxes, volumes and snapshots of one team that may begin to be deleted in an hour, by all "
-        "workers together. When they are used up, deleting pauses for the team; nothing is dropped. 0: "
+        "Sandboxes, volumes and snapshots of one team that may begin to be deleted in an hour, by "
+        "all "
+        "workers together. When they are used up, deleting pauses for the team; nothing is "
+        "dropped. 0: "
         "no budget at all."),
     ROW(budget_share_percent, CONFIG_I64, 1, 1000000, "200",
-        "The same in percent of the team's live sandboxes, as the last reconciliation counted them."),
+        "The same in percent of the team's live sandboxes, as the last reconciliation counted "
+        "them."),
     ROW(budget_min, CONFIG_I64, 1, 1000000000, "500",
         "However small that share is, so many may be deleted."),
     ROW(breaker_failures, CONFIG_I64, 1, 20, "10",

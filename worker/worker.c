@@ -32,7 +32,8 @@ struct worker {
 	struct loop_timer figures, drain;
 	struct err end; /* why it ended, when that was an error */
 	bool stopping;
-	struct metric *oldest_intent, *oldest_outbox, *dead, *refused, *paused, *oldest_drift, *last_reconciled, *lag, *relay_active;
+	struct metric *oldest_intent, *oldest_outbox, *dead, *refused, *paused, *oldest_drift,
+	    *last_reconciled, *lag, *relay_active;
 };
 
 /* ---- the end ---- */
@@ -112,10 +113,12 @@ static void register_figures(struct worker *w)
 	                        "Ledger rows that are dead; counted up to 10000.");
 	w->refused = metrics_gauge(m, "sandsweep_refused_rows", NULL,
 	                           "Ledger rows that are refused; counted up to 10000.");
-	w->paused = metrics_gauge(m, "sandsweep_delete_budget_empty_teams", NULL,
-	                          "Teams whose deletions wait because their budget of the hour is used up.");
-	w->oldest_drift = metrics_gauge(m, "sandsweep_known_drift_age_seconds", NULL,
-	                                "Age of the oldest drift that a reconciliation found and left.");
+	w->paused =
+	    metrics_gauge(m, "sandsweep_delete_budget_empty_teams", NULL,
+	                  "Teams whose deletions wait because their budget of the hour is used up.");
+	w->oldest_drift =
+	    metrics_gauge(m, "sandsweep_known_drift_age_seconds", NULL,
+	                  "Age of the oldest drift that a reconciliation found and left.");
 	w->last_reconciled = metrics_gauge(
 	    m, "sandsweep_reconcile_last_run_timestamp_seconds", NULL,
 	    "When a reconciliation last ended with all its evidence (wall clock); 0: never.");

@@ -182,10 +182,10 @@ BEGIN
         SELECT new_run AS run_id, new_term AS term, in_shard AS shard, now() AS t0, in_actor AS actor,
                in_mode AS mode, in_dry AS dry, in_team AS team_id, in_function AS function_id;
     CREATE TEMPORARY TABLE seen (
-        kind text NOT NULL, team_id uuid NOT NULL, id text NOT NULL, template_id text,
+        kind sandsweep.resource_kind NOT NULL, team_id uuid NOT NULL, id text NOT NULL, template_id text,
         source_volume_id text, status text, created_at timestamptz NOT NULL);
     CREATE TEMPORARY TABLE listings (
-        team_id uuid NOT NULL, kind text NOT NULL, complete boolean NOT NULL, reason text,
+        team_id uuid NOT NULL, kind sandsweep.resource_kind NOT NULL, complete boolean NOT NULL, reason text,
         rows bigint NOT NULL, pages bigint NOT NULL, PRIMARY KEY (team_id, kind));
     CREATE TEMPORARY TABLE teams (
         team_id uuid PRIMARY KEY, sandboxes boolean NOT NULL, volumes boolean NOT NULL);
@@ -439,7 +439,7 @@ BEGIN
             ELSE 'passed' END
         FROM sandsweep.drift k
         LEFT JOIN pg_temp.findings f ON f.class = k.class AND f.kind = k.kind AND f.resource_id = k.resource_id
-        LEFT JOIN pg_temp.listings l ON l.team_id = k.team_id AND l.kind = k.kind::text
+        LEFT JOIN pg_temp.listings l ON l.team_id = k.team_id AND l.kind = k.kind
         WHERE k.closed_at IS NULL AND (d.class, d.kind, d.resource_id) = (k.class, k.kind, k.resource_id)
           AND CASE
               WHEN f.id IS NOT NULL THEN f.result = 'done' OR f.verdict = 'disproved'

@@ -9,6 +9,6 @@ SELECT o.id, o.kind::text AS kind, o.resource_id, o.parent_id, o.state::text AS 
 FROM sandsweep.owned_resources o
 LEFT JOIN shared_gateway.functions f ON f.id = o.function_id
 LEFT JOIN shared_gateway.functions_revisions r ON r.id = o.revision_id
-WHERE o.function_id = $1::uuid AND o.state <> 'gone'
+WHERE o.function_id = $1::uuid AND o.stage <> 'gone'
 ORDER BY o.id
 LIMIT $2::bigint

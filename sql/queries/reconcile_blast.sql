@@ -9,7 +9,7 @@ WITH acts AS (
 ), owned AS (
     SELECT o.team_id, count(*) AS n
     FROM sandsweep.owned_resources o
-    WHERE o.state <> 'gone'
+    WHERE o.stage <> 'gone'
       AND NOT EXISTS (SELECT FROM pg_temp.this_run t
                       WHERE (t.team_id IS NOT NULL OR t.function_id IS NOT NULL)
                         AND o.team_id NOT IN (SELECT team_id FROM pg_temp.teams))

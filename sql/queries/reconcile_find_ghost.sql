@@ -3,16 +3,21 @@
 -- $1 grace in ms
 WITH ran AS (
     INSERT INTO pg_temp.ran VALUES ('ghost', make_interval(secs => $1::bigint / 1000.0)) RETURNING grace
-), drifted AS (
-    SELECT o.*, l.complete, l.reason,
-           CASE WHEN o.state = 'dead' THEN o.ended_at ELSE o.created_at END AS since
+), unseen AS MATERIALIZED (
+    -- (Materialized: few are left by this, of which the rest is asked.)
+    SELECT o.*, CASE WHEN o.state = 'dead' THEN o.ended_at ELSE o.created_at END AS since
     FROM sandsweep.owned_resources o
-    JOIN pg_temp.listings l ON l.team_id = o.team_id AND l.kind = o.kind::text
-    CROSS JOIN pg_temp.this_run t
-    WHERE (o.state = 'dead' AND o.ended_at <= t.t0 OR o.state = 'in_use' AND o.kind = 'volume' AND o.created_at <= t.t0)
-      AND (t.team_id IS NULL OR o.team_id = t.team_id) AND (t.function_id IS NULL OR o.function_id = t.function_id)
+    WHERE (o.stage = 'dead' OR o.stage = 'in_use' AND o.kind = 'volume')
+      AND o.team_id IN (SELECT l.team_id FROM pg_temp.listings l)
       AND NOT EXISTS (SELECT FROM pg_temp.seen s
-                      WHERE s.kind = o.kind::text AND s.team_id = o.team_id AND s.id = o.resource_id)
+                      WHERE s.kind = o.kind AND s.team_id = o.team_id AND s.id = o.resource_id)
+), drifted AS (
+    SELECT o.*, l.complete, l.reason
+    FROM unseen o
+    JOIN pg_temp.listings l ON l.team_id = o.team_id AND l.kind = o.kind
+    CROSS JOIN pg_temp.this_run t
+    WHERE o.since <= t.t0
+      AND (t.team_id IS NULL OR o.team_id = t.team_id) AND (t.function_id IS NULL OR o.function_id = t.function_id)
       AND (o.state = 'dead'
            OR EXISTS (SELECT FROM shared_gateway.functions f WHERE f.id = o.function_id AND f.deleted_at IS NULL)
               AND EXISTS (SELECT FROM shared_gateway.functions_revisions r WHERE r.id = o.revision_id))

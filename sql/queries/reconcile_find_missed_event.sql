@@ -11,8 +11,8 @@ WITH ran AS (
     FROM sandsweep.owned_resources o
     CROSS JOIN pg_temp.this_run t
     CROSS JOIN ran
-    WHERE (o.state = 'released'
-           OR o.state = 'refused' AND o.error_class IN ('mapped', 'source_sandbox', 'referenced', 'source_volume'))
+    WHERE (o.stage = 'released' AND o.state = 'released'
+           OR o.stage = 'refused' AND o.error_class IN ('mapped', 'source_sandbox', 'referenced', 'source_volume'))
       AND coalesce(o.ended_at, o.released_at) <= t.t0
       AND (t.team_id IS NULL OR o.team_id = t.team_id) AND (t.function_id IS NULL OR o.function_id = t.function_id)
 ), drifted AS (

@@ -13,7 +13,7 @@ WITH ran AS (
     LEFT JOIN shared_gateway.functions_revisions r ON r.id = o.revision_id
     LEFT JOIN sandsweep.publish_attempts p ON p.revision_id = o.revision_id
     CROSS JOIN pg_temp.this_run t
-    WHERE o.kind = 'snapshot' AND o.state = 'in_use' AND o.created_at <= t.t0
+    WHERE o.kind = 'snapshot' AND o.stage = 'in_use' AND o.created_at <= t.t0
       AND (f.deleted_at IS NOT NULL OR r.id IS NULL)
       AND (t.team_id IS NULL OR o.team_id = t.team_id) AND (t.function_id IS NULL OR o.function_id = t.function_id)
 ), drifted AS (

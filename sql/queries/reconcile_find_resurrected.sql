@@ -5,7 +5,7 @@ WITH ran AS (
 ), drifted AS (
     SELECT o.*, s.status, s.created_at AS live_since
     FROM pg_temp.seen s
-    JOIN sandsweep.owned_resources o ON o.kind::text = s.kind AND o.resource_id = s.id AND o.team_id = s.team_id
+    JOIN sandsweep.owned_resources o ON o.kind = s.kind AND o.resource_id = s.id AND o.team_id = s.team_id
     CROSS JOIN pg_temp.this_run t
     WHERE o.state = 'gone' AND o.ended_at <= t.t0
       AND (t.team_id IS NULL OR o.team_id = t.team_id) AND (t.function_id IS NULL OR o.function_id = t.function_id)

@@ -10,7 +10,7 @@ WITH ran AS (
            jsonb_build_object('rule', 'a lease that ran out is taken over', 'lease_owner', o.lease_owner,
                'lease_until', o.due_at, 'claimed_at', o.deleting_at, 'attempts', o.attempts)
     FROM sandsweep.owned_resources o CROSS JOIN pg_temp.this_run t CROSS JOIN ran
-    WHERE o.state = 'deleting' AND o.due_at <= t.t0
+    WHERE o.stage = 'released' AND o.state = 'deleting' AND o.due_at <= t.t0
       AND (t.team_id IS NULL OR o.team_id = t.team_id) AND (t.function_id IS NULL OR o.function_id = t.function_id)
     ON CONFLICT (kind, resource_id) DO NOTHING
     RETURNING 1

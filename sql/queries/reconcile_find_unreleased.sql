@@ -20,7 +20,7 @@ WITH ran AS (
     SELECT o.resource_id AS id, o.team_id, o.function_id, o.revision_id, o.created_at
     FROM sandsweep.owned_resources o
     CROSS JOIN pg_temp.this_run t
-    WHERE o.kind = 'sandbox' AND o.state = 'in_use' AND o.created_at <= t.t0
+    WHERE o.kind = 'sandbox' AND o.stage = 'in_use' AND o.created_at <= t.t0
       AND (t.team_id IS NULL OR o.team_id = t.team_id) AND (t.function_id IS NULL OR o.function_id = t.function_id)
       AND NOT EXISTS (SELECT FROM shared_gateway.functions_revisions r WHERE r.runtime_sandbox_id = o.resource_id)
 ), drifted AS (

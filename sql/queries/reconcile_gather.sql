@@ -9,7 +9,7 @@ WITH scope AS (
     UNION
     -- (What is left of a function that was removed altogether.)
     SELECT o.team_id FROM pg_temp.this_run t JOIN sandsweep.owned_resources o
-        ON o.function_id = t.function_id AND o.state <> 'gone'
+        ON o.function_id = t.function_id AND o.stage <> 'gone'
     WHERE t.team_id IS NULL OR o.team_id = t.team_id
 ), everything AS (
     SELECT o.team_id, bool_or(o.kind = 'sandbox' AND o.state = 'in_use') AS sandboxes,

@@ -9,6 +9,6 @@ WITH repeated AS (
     WHERE l.team_id = r.team_id AND l.kind = r.kind AND l.complete
     RETURNING l.team_id, l.kind, l.complete, l.reason, l.rows, l.pages
 )
-SELECT l.team_id, l.kind, l.complete, l.reason, l.rows, l.pages FROM pg_temp.listings l WHERE NOT l.complete
+SELECT l.team_id, l.kind::text AS kind, l.complete, l.reason, l.rows, l.pages FROM pg_temp.listings l WHERE NOT l.complete
 UNION ALL
-SELECT m.team_id, m.kind, m.complete, m.reason, m.rows, m.pages FROM marked m
+SELECT m.team_id, m.kind::text, m.complete, m.reason, m.rows, m.pages FROM marked m

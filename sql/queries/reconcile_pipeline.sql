@@ -19,7 +19,7 @@ WITH late AS (
            min(o.ended_at) FILTER (WHERE o.state = 'dead') AS dead_since,
            count(*) FILTER (WHERE o.state = 'refused') AS refused
     FROM sandsweep.owned_resources o CROSS JOIN late
-    WHERE o.state IN ('released', 'doomed', 'dead', 'refused')
+    WHERE o.stage IN ('released', 'dead', 'refused')
       AND (late.team_id IS NULL OR o.team_id = late.team_id)
       AND (late.function_id IS NULL OR o.function_id = late.function_id)
 )

@@ -5,7 +5,7 @@ WITH named AS (
     SELECT f.id, f.team_id, 0 AS rank FROM shared_gateway.functions f WHERE f.id = $2::uuid
     UNION
     SELECT o.function_id, o.team_id, 0 FROM sandsweep.owned_resources o
-    WHERE o.function_id = $2::uuid AND o.state <> 'gone'
+    WHERE o.function_id = $2::uuid AND o.stage <> 'gone'
     UNION
     SELECT f.id, f.team_id, 1 FROM shared_gateway.functions f WHERE f.slug = $1
 ), wanted AS (

@@ -120,7 +120,7 @@ def claim(house: House, sim: Sim, f: Function, *, marker: bool = True, volumes: 
 
 
 def orphan_sandbox(house: House, sim: Sim, team: str | None = None) -> Drift:
-    """Claimed, and the process died before it was written down (W2)."""
+    """Claimed, and the process died before it was written down."""
     f = house.function(team=team, volumes=0, mapped=False, sim=sim)
     _, sandbox = claim(house, sim, f)
     return Drift("orphan_sandbox", f, [sandbox], [sandbox])
