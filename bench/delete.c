@@ -76,7 +76,7 @@ static int run(struct deleting *all, const struct platform_config *config, struc
 	if (metrics && ones && all->loop)
 		all->platform = platform_new(all->loop, config, metrics, err);
 	int rc = -1;
-	if (all->platform) {
+	if (ones && all->platform) {
 		all->out = config->connections_max;
 		for (int64_t i = 0; i < config->connections_max; i++) {
 			ones[i].all = all;

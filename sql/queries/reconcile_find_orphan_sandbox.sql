@@ -2,6 +2,8 @@
 -- be ours, and must be proved so by its marker or its mounts. All others are none of our business.
 -- A restore that was given up counts too: the listing that showed nothing of it may have lacked a cluster,
 -- or another sandbox was taken for its own. What was looked at for it once is not looked at again.
+-- (The window opens an hour early: a platform that takes sandboxes from a pool may have made this one before
+-- it was asked for it.)
 -- $1 grace in ms; also how long after its beginning a restore may still get its sandbox
 WITH ran AS (
     INSERT INTO pg_temp.ran VALUES ('orphan_sandbox', make_interval(secs => $1::bigint / 1000.0)) RETURNING grace
@@ -12,7 +14,7 @@ WITH ran AS (
     CROSS JOIN ran
     CROSS JOIN pg_temp.this_run t
     JOIN pg_temp.seen s ON s.kind = 'sandbox' AND s.team_id = a.team_id AND s.template_id = a.template_id
-        AND s.created_at BETWEEN a.started_at - interval '1 minute' AND a.started_at + ran.grace + interval '1 minute'
+        AND s.created_at BETWEEN a.started_at - interval '1 hour' AND a.started_at + ran.grace + interval '1 minute'
     WHERE (a.closed_at IS NULL OR a.outcome = 'abandoned') AND (t.team_id IS NULL OR a.team_id = t.team_id)
       AND (t.function_id IS NULL OR a.function_id = t.function_id)
       AND NOT EXISTS (SELECT FROM sandsweep.owned_resources o WHERE o.kind = 'sandbox' AND o.resource_id = s.id)
