@@ -328,6 +328,7 @@ class Schedules:
             assert id not in self.foreign, f"schedule {s.number}: {name} of a user's sandbox\n  {s.trace}"
             if action == "clear":
                 cleared.add(revision)
+                assert before[revision] == id, f"schedule {s.number}: {name} took {before[revision]} in place of {id}\n  {s.trace}"
                 right = not self.platform[id].alive if name == "stale_mapping" else not s.serves(revision)
                 assert right, f"schedule {s.number}: {name} took {id} from a revision that it serves\n  {s.trace}"
         lost = {r: s for r, s in before.items() if s and after[r] != s and r not in cleared}
