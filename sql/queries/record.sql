@@ -45,12 +45,15 @@ WITH results AS (
     WHERE w.stage <> 'gone' AND w.state = 'doomed' AND w.due_at > now()
       AND (w.error_class IS NULL OR w.error_class = 'conflict')
     FOR NO KEY UPDATE OF w SKIP LOCKED
-), woken AS (
-    UPDATE sandsweep.owned_resources o SET due_at = now(), queued_at = now()
-    FROM waiting w WHERE o.id = w.id
 ), brought_forward AS (
+    -- The lock shows the row as it is now, this statement the queue as it was when it began: a place that
+    -- another claim has changed in between is not found, and must not be written down as found.
     UPDATE sandsweep.due q SET due_at = now() FROM waiting w
     WHERE q.team_id = w.team_id AND q.due_at = w.queued_at AND q.id = w.id
+    RETURNING q.id
+), woken AS (
+    UPDATE sandsweep.owned_resources o SET due_at = now(), queued_at = now()
+    FROM brought_forward b WHERE o.id = b.id
 ), told AS (
     INSERT INTO sandsweep.outbox (team_id, function_id, channel, type, traceparent, data)
     SELECT r.team_id, r.function_id, 'results', 'io.sandsweep.resource.' || r.state, r.traceparent,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import threading
 import uuid
 from collections.abc import Iterator
 from typing import Any
@@ -10,8 +12,8 @@ from typing import Any
 import psycopg2
 import pytest
 
-from tests.support.house import House
-from tests.support.stack import ROOT, Stack
+from tests.support.house import House, holding
+from tests.support.stack import ROOT, Stack, wait_until
 
 STATES = ["in_use", "released", "doomed", "deleting", "gone", "dead", "refused"]
 EDGES = {
@@ -101,6 +103,32 @@ def test_the_queue_follows_the_ledger(house: House) -> None:
     house.stack.sql("UPDATE sandsweep.owned_resources SET due_at = due_at + interval '1 hour' WHERE resource_id = %s", (sandbox,))
     assert house.stack.sql(entries, (sandbox,)) == [(True,)]
     go(house, sandbox, "refused")
+
+
+def test_a_place_in_the_queue_that_changed_meanwhile(house: House) -> None:
+    """A sandbox is recorded as gone, which wakes its volume; while that waits for a lock, a claim gives the volume another place."""
+    f = house.function(revisions=1, volumes=1)
+    house.stack.sql("UPDATE shared_gateway.functions SET deleted_at = now() WHERE id = %s", (f.id,))
+    house.stack.sql(
+        "UPDATE sandsweep.owned_resources SET state = 'doomed', doomed_at = now(), due_at = now() + CASE kind WHEN 'sandbox' THEN interval '0' ELSE '1 hour' END WHERE resource_id = ANY (%s)",
+        (f.active.volumes + [f.active.sandbox],),
+    )
+    house.stack.sql("UPDATE sandsweep.owned_resources SET state = 'deleting', evidence = '{}', lease = 1 WHERE resource_id = %s", (f.active.sandbox,))
+    number = house.row(f.active.sandbox)["id"]
+    text = re.sub(r"--[^\n]*", "", (ROOT / "sql" / "queries" / "record.sql").read_text())
+    recorder = house.stack.connect()
+    with recorder.cursor() as cur:
+        cur.execute("PREPARE record AS " + text)
+        with holding(house.stack, f"SELECT FROM sandsweep.owned_resources WHERE id = {number} FOR UPDATE"):
+            recording = threading.Thread(target=cur.execute, args=(f"EXECUTE record('{{{number}}}', '{{1}}', '{{gone}}', '{{0}}', '{{404}}', '{{NULL}}', '{{NULL}}', '{{true}}', 5)",))
+            recording.start()
+            wait_until(lambda: house.stack.sql("SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE 'EXECUTE record%'"), "the record to wait")
+            house.stack.sql("UPDATE sandsweep.owned_resources SET due_at = due_at + interval '1 hour' WHERE resource_id = %s", (f.active.volumes[0],))
+        recording.join()
+    recorder.close()
+    entries = "SELECT q.due_at = o.due_at AND o.queued_at = o.due_at FROM sandsweep.due q JOIN sandsweep.owned_resources o USING (id, team_id) WHERE o.resource_id = %s"
+    assert house.states([f.active.sandbox]) == {f.active.sandbox: "gone"}
+    assert house.stack.sql(entries, (f.active.volumes[0],)) == [(True,)], "no claim would ever find it again"
 
 
 def test_births_and_releases(house: House) -> None:

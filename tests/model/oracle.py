@@ -76,7 +76,7 @@ def truth(w: World, grace: float) -> Truth:
                 continue
             ours = {row.id for row in w.rows if row.kind == "volume" and row.revision == a.revision}
             unknown = all(row.id != x.id for row in w.rows)
-            window = a.age - grace - 60 <= x.age <= a.age + 60
+            window = a.age - grace - 60 <= x.age <= a.age + 3600
             if unknown and window and (x.marker == a.id or not x.marker and ours & set(x.mounts)):
                 t.gone.add(x.id)
     return t

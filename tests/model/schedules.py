@@ -261,7 +261,7 @@ class Schedules:
         self.cur.execute(TRY_MAP) if self.run > 1 else None
         begun = self.query("reconcile_begin", "default", "test", "here", "repair", False, None, None)[0]
         assert begun[0], begun
-        groups = self.split(self.all, 3 if busy else 1)
+        groups = self.split(self.all, 2 if busy else 1)
         for group in groups:
             self.life() if busy else None
             self.list(group, busy)
@@ -271,11 +271,11 @@ class Schedules:
             self.query(f"reconcile_find_{name}", 0)
         ids = [id for id, in self.rows("SELECT id FROM pg_temp.findings WHERE verdict IS NULL")]
         for group in self.split(ids, 2 if busy else 1):
-            self.life() if busy else None
+            self.life() if busy and self.rng.random() < 0.6 else None
             self.prove(group, busy)
         self.rows("ANALYZE pg_temp.findings, sandsweep.owned_resources")
         proved = [id for id, in self.rows("SELECT id FROM pg_temp.findings WHERE verdict = 'proved' AND action <> 'note'")]
-        for group in self.split(proved, 3 if busy else 1):
+        for group in self.split(proved, 2 if busy else 1):
             self.life() if busy else None
             self.act(group)
         self.query("reconcile_finish", "repaired", "{}", 30)
@@ -328,6 +328,7 @@ class Schedules:
             assert id not in self.foreign, f"schedule {s.number}: {name} of a user's sandbox\n  {s.trace}"
             if action == "clear":
                 cleared.add(revision)
+                assert before[revision] == id, f"schedule {s.number}: {name} took {before[revision]} in place of {id}\n  {s.trace}"
                 right = not self.platform[id].alive if name == "stale_mapping" else not s.serves(revision)
                 assert right, f"schedule {s.number}: {name} took {id} from a revision that it serves\n  {s.trace}"
         lost = {r: s for r, s in before.items() if s and after[r] != s and r not in cleared}
@@ -340,9 +341,9 @@ class Schedules:
     # -- all of it
 
     def play(self) -> None:
-        for _ in range(self.rng.randint(1, 4)):
+        for _ in range(self.rng.randint(1, 3)):
             self.life()
-        for _ in range(2):
+        for _ in range(self.rng.randint(1, 2)):
             self.reconcile(busy=True)
             self.life()
         self.crash(self.all)

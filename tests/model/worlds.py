@@ -274,7 +274,8 @@ def add_restore(w: World, team: str) -> None:
     r = w.rng.choice(revisions)
     a = Attempt(w.uuid(), team, r.function.id, r.id, w.age(), r.template)
     w.restores.append(a)
-    after = max(1.0, a.age - w.rng.uniform(1, 25))  # when the platform made the sandbox
+    after = max(1.0, a.age - w.rng.uniform(1, 25))  # when the platform made the sandbox: for it, or before, for its pool
+    after = a.age + w.rng.uniform(1, 3000) if w.chance(25) else after
     live = {x.id for x in w.live}
     volumes = [v for v, _, _ in r.mounts if v in live]
     how = w.rng.choice(["closed", "given up", "nothing", "marker", "marker", "mount", "mapped", "other team's", "no marker", "other template"])
