@@ -319,12 +319,14 @@ BEGIN
         IF (in_class, res.state::text) NOT IN (
                 ('unreleased', 'in_use'), ('orphan_volume', 'in_use'), ('orphan_snapshot', 'in_use'),
                 ('missed_event', 'released'), ('missed_event', 'refused'), ('ghost', 'dead'),
-                ('resurrected', 'gone'), ('stuck_lease', 'deleting')) THEN
+                ('resurrected', 'gone'), ('stuck_lease', 'deleting'), ('stuck_lease', 'doomed')) THEN
             RETURN 'it is ' || res.state || ' now';
         ELSIF (CASE res.state
                 WHEN 'in_use' THEN res.created_at > in_t0
                 WHEN 'released' THEN res.released_at > in_t0
                 WHEN 'deleting' THEN res.due_at > in_t0
+                WHEN 'doomed' THEN res.due_at > in_t0 OR EXISTS (
+                    SELECT FROM sandsweep.due q WHERE (q.team_id, q.due_at, q.id) = (res.team_id, res.due_at, res.id))
                 ELSE res.ended_at > in_t0 END) THEN
             RETURN 'it has changed since the run began';
         ELSIF res.state = 'refused' AND res.error_class NOT IN (

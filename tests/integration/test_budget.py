@@ -33,7 +33,7 @@ def test_the_budget_holds_for_all_workers(house: House, sim: Sim) -> None:
     workers = [house.worker(options) for _ in range(3)]
     house.wait_states(others, "gone")
     wait_until(lambda: gone(house, ids) == 5, "five to be deleted")
-    wait_until(lambda: max(metric(metrics_port(w), "sandsweep_delete_budget_empty_teams") for w in workers) == 1, "the alert to rise")
+    wait_until(lambda: max(metric(metrics_port(w), "sandsweep_delete_budget_empty_teams") for w in workers) >= 1, "the alert to rise")
     for _ in range(4):  # they go on claiming, and delete no more of it
         house.wait_states(doom(house, sim, str(uuid.uuid4()), 1), "gone")
     assert len({e["id"] for e in sim.journal(op="sandbox_delete", team=poor)}) == 5
@@ -43,7 +43,7 @@ def test_the_budget_holds_for_all_workers(house: House, sim: Sim) -> None:
     wait_until(lambda: gone(house, ids) == 8, "three more")
     house.stack.sql("UPDATE sandsweep.delete_budgets SET spent = 0 WHERE team_id = %s", (poor,))
     wait_until(lambda: gone(house, ids) == 12, "the rest")
-    wait_until(lambda: metric(metrics_port(workers[0]), "sandsweep_delete_budget_empty_teams") == 0, "the alert to fall")
+    assert house.stack.sql("SELECT empty_since FROM sandsweep.delete_budgets WHERE team_id = %s", (poor,)) == [(None,)]
 
 
 def test_the_share_of_what_is_live(house: House, sim: Sim) -> None:
@@ -53,7 +53,7 @@ def test_the_share_of_what_is_live(house: House, sim: Sim) -> None:
     house.stack.sql("INSERT INTO sandsweep.delete_budgets (team_id, live) VALUES (%s, 12)", (team,))
     worker = house.worker({"worker.budget_share_percent": "50", "worker.budget_min": "2"})
     wait_until(lambda: gone(house, ids) == 6, "half of twelve")
-    wait_until(lambda: metric(metrics_port(worker), "sandsweep_delete_budget_empty_teams") == 1, "the alert")
+    wait_until(lambda: metric(metrics_port(worker), "sandsweep_delete_budget_empty_teams") >= 1, "the alert")
     house.stack.sql("UPDATE sandsweep.delete_budgets SET live = 1, spent = 0 WHERE team_id = %s", (team,))
     wait_until(lambda: gone(house, ids) == 8, "the least")
     assert len({e["id"] for e in sim.journal(op="sandbox_delete", team=team)}) == 8

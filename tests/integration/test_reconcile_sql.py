@@ -309,7 +309,7 @@ def test_a_function_that_changes_often_does_not_stay_young(house: House, team: s
 def test_orphans_are_looked_for_in_the_window_of_an_open_restore(house: House, run: Run, team: str, change: str, found: bool) -> None:
     thing = new()
     number = attempt(house, team, started="-3 hours")
-    created = {"before": "-3 hours -61 seconds", "after": "-2 hours 61 seconds"}.get(change, "-170 minutes")
+    created = {"before": "-4 hours -1 second", "after": "-2 hours 61 seconds"}.get(change, "-170 minutes")
     run.seen("sandbox", team, thing, template="other" if change == "template" else "tpl", created=created)
     if change == "closed":
         house.stack.sql("UPDATE sandsweep.restore_attempts SET closed_at = now(), outcome = 'failed' WHERE id = %s", (number,))
@@ -905,6 +905,19 @@ def test_a_publish_that_is_going_on_is_left_alone(house: House, run: Run, team: 
     assert run.result(p.volume) == ("stale", "its publish is going on")
 
 
+def test_a_row_that_lost_its_place_in_the_queue(house: House, run: Run, team: str) -> None:
+    """Doomed, and no claim would ever see it; one that is queued waits for its worker."""
+    lost, queued, found_again = new(), new(), new()
+    place(house, "sandbox", lost, "doomed", team=team, queued=False)
+    place(house, "sandbox", queued, "doomed", team=team)
+    place(house, "sandbox", found_again, "doomed", team=team, queued=False)
+    assert {t: f["verdict"] for t, f in run.find("stuck_lease", HOUR).items()} == {lost: "proved", found_again: "proved"}
+    house.stack.sql("INSERT INTO sandsweep.due (team_id, due_at, id) SELECT team_id, due_at, id FROM sandsweep.owned_resources WHERE resource_id = %s", (found_again,))
+    run.act()
+    assert (run.result(lost), run.result(found_again)) == (("done", None), ("stale", "it has changed since the run began"))
+    assert house.stack.sql("SELECT count(*) FROM sandsweep.due q JOIN sandsweep.owned_resources o USING (id, team_id, due_at) WHERE o.resource_id = %s AND o.state = 'doomed'", (lost,)) == [(1,)]
+
+
 @pytest.mark.parametrize("first", ["claim", "act"])
 def test_an_act_meets_a_claim(house: House, run: Run, other: Any, team: str, first: str) -> None:
     """A lapsed lease that a worker takes over at this moment. The claim waits for nobody."""
@@ -912,7 +925,7 @@ def test_an_act_meets_a_claim(house: House, run: Run, other: Any, team: str, fir
     place(house, "sandbox", thing, "deleting", team=team)
     run.put("stuck_lease", "doom", "sandbox", thing, team=team)
     before = str(uuid.UUID(int=uuid.UUID(team).int - 1))
-    claim = ["worker", "60000", "10", "1", "10", before, "{}", "1000"]
+    claim = ["worker", "60000", "10", "1", "10", before, "{}", "1000", "0", "100", "1"]
     cur = other.cursor()
     if first == "claim":
         assert [row[3] for row in query(cur, "claim", *claim)] == [thing]
@@ -938,7 +951,7 @@ def test_an_act_holds_up_a_claim_of_other_things_of_its_revision_only_for_itself
     doomed = new()
     place(house, "sandbox", doomed, "doomed", team=team, function=f.id, revision=f.active.id)
     run.put("stale_mapping", "clear", "sandbox", f.active.sandbox or "", team=team, function=f.id, revision=f.active.id)
-    claim = ["worker", "60000", "10", "1", "10", str(uuid.UUID(int=uuid.UUID(team).int - 1)), "{}", "1000"]
+    claim = ["worker", "60000", "10", "1", "10", str(uuid.UUID(int=uuid.UUID(team).int - 1)), "{}", "1000", "0", "100", "1"]
     run.conn.autocommit = False
     run.act()
     cur = other.cursor()

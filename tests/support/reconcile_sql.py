@@ -150,7 +150,7 @@ class Beside:
 PAST = "now() - interval '1 day'"
 
 
-def place(house: House, kind: str, thing: str, state: str, *, team: str, function: str | None = None, revision: str | None = None, **columns: str) -> None:
+def place(house: House, kind: str, thing: str, state: str, *, team: str, function: str | None = None, revision: str | None = None, queued: bool = True, **columns: str) -> None:
     """A ledger row in any state, a day old; past the triggers. Other columns as SQL."""
     values = {"created_at": PAST, "released_at": PAST, "doomed_at": PAST, "due_at": PAST, "deleting_at": PAST, "ended_at": PAST, "evidence": "'{}'", "lease": "1"}
     unset = {"in_use": values.keys() - {"created_at"}, "released": {"doomed_at", "due_at", "deleting_at", "ended_at"}, "doomed": {"deleting_at", "ended_at"}, "deleting": {"ended_at"}}
@@ -163,4 +163,11 @@ def place(house: House, kind: str, thing: str, state: str, *, team: str, functio
                 VALUES (%s, %s, %s, %s, %s, %s, %s, {', '.join(values.values())})""",
             (kind, thing, "p" if kind == "snapshot" else None, team, function or str(uuid.uuid4()), revision or str(uuid.uuid4()), state),
         )
+        if queued:
+            cur.execute(
+                """WITH q AS (UPDATE sandsweep.owned_resources SET queued_at = due_at
+                              WHERE kind = %s AND resource_id = %s AND state IN ('doomed', 'deleting') RETURNING team_id, due_at, id)
+                   INSERT INTO sandsweep.due (team_id, due_at, id) SELECT team_id, due_at, id FROM q""",
+                (kind, thing),
+            )
     conn.close()
