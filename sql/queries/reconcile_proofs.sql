@@ -1,6 +1,6 @@
 -- What looking at single things showed. A sandbox that nobody knows is ours only by the marker of an open
 -- (or given up) restore of its team and template, or by a mount of a volume that the ledger holds for that restore's
--- revision.
+-- revision and that is not older than the restore (a user may have mounted it before).
 -- $1 findings, $2 seen (absent, present, unknown), $3 why or NULL, $4 details (jsonb); arrays of one length
 WITH looked AS (
     SELECT l.* FROM unnest($1::bigint[], $2::text[], $3::text[], $4::jsonb[]) AS l (id, seen, why, details)
@@ -13,7 +13,8 @@ WITH looked AS (
         AND a.template_id = f.evidence ->> 'template' AND f.evidence -> 'attempts' ? a.id::text
     WHERE l.seen = 'present'
       AND (l.details ->> 'marker' = a.id::text
-           OR coalesce(l.details ->> 'marker', '') = '' AND EXISTS (
+           OR coalesce(l.details ->> 'marker', '') = ''
+              AND (f.evidence ->> 'created_at')::timestamptz >= a.started_at - interval '1 minute' AND EXISTS (
                SELECT FROM sandsweep.owned_resources v
                WHERE v.kind = 'volume' AND v.revision_id = a.revision_id AND v.team_id = a.team_id
                  AND l.details -> 'mounts' ? v.resource_id))

@@ -913,7 +913,7 @@ def test_a_row_that_lost_its_place_in_the_queue(house: House, run: Run, team: st
     place(house, "sandbox", found_again, "doomed", team=team, queued=False)
     assert {t: f["verdict"] for t, f in run.find("stuck_lease", HOUR).items()} == {lost: "proved", found_again: "proved"}
     house.stack.sql("INSERT INTO sandsweep.due (team_id, due_at, id) SELECT team_id, due_at, id FROM sandsweep.owned_resources WHERE resource_id = %s", (found_again,))
-    run.act()
+    run.act_all()
     assert (run.result(lost), run.result(found_again)) == (("done", None), ("stale", "it has changed since the run began"))
     assert house.stack.sql("SELECT count(*) FROM sandsweep.due q JOIN sandsweep.owned_resources o USING (id, team_id, due_at) WHERE o.resource_id = %s AND o.state = 'doomed'", (lost,)) == [(1,)]
 

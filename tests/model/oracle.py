@@ -77,6 +77,7 @@ def truth(w: World, grace: float) -> Truth:
             ours = {row.id for row in w.rows if row.kind == "volume" and row.revision == a.revision}
             unknown = all(row.id != x.id for row in w.rows)
             window = a.age - grace - 60 <= x.age <= a.age + 3600
-            if unknown and window and (x.marker == a.id or not x.marker and ours & set(x.mounts)):
-                t.gone.add(x.id)
+            mounts = not x.marker and ours & set(x.mounts)  # proves nothing where it is older than the restore
+            if unknown and window and (x.marker == a.id or mounts and x.age <= a.age + 90):
+                (t.gone if x.marker == a.id or x.age <= a.age + 30 else t.may).add(x.id)
     return t
