@@ -284,7 +284,8 @@ def add_restore(w: World, team: str) -> None:
     elif how == "given up":  # by a run that was not shown its sandbox
         a.outcome = "abandoned"
         w.live.append(Live("sandbox", w.new("orphan"), team, after, a.template, [], a.id, cluster(w)))
-    elif how == "mount" and volumes:
+    elif how == "mount" and volumes:  # which proves nothing of one that is older
+        after = min(after, max(1.0, a.age - w.rng.uniform(1, 25)))
         w.live.append(Live("sandbox", w.new("orphan"), team, after, a.template, volumes[:1], None, cluster(w)))
     elif how in ("marker", "mount"):
         w.live.append(Live("sandbox", w.new("orphan"), team, after, a.template, volumes if w.chance(50) else [], a.id, cluster(w)))
