@@ -124,13 +124,14 @@ WITH RECURSIVE teams (team_id, n) AS (
     RETURNING o.id, o.lease, o.kind, o.resource_id, o.parent_id, o.team_id, o.function_id, o.revision_id, o.state,
               o.attempts, o.accepted_at, o.traceparent, o.error_class, o.last_error, o.due_at,
               p.due_at AS was_due_at, p.clear AND p.first AS spends
-), requeued AS (
-    UPDATE sandsweep.due q SET due_at = m.due_at
-    FROM moved m
-    WHERE m.state <> 'refused' AND q.team_id = m.team_id AND q.due_at = m.was_due_at AND q.id = m.id
 ), unqueued AS (
-    DELETE FROM sandsweep.due q USING moved m
-    WHERE m.state = 'refused' AND q.team_id = m.team_id AND q.due_at = m.was_due_at AND q.id = m.id
+    -- (Each found by a look-up of its own, whatever the planner believes of the length of the queue.)
+    DELETE FROM sandsweep.due q WHERE q.ctid = ANY (ARRAY(
+        SELECT (SELECT x.ctid FROM sandsweep.due x
+                WHERE x.team_id = m.team_id AND x.due_at = m.was_due_at AND x.id = m.id) FROM moved m))
+), requeued AS (
+    INSERT INTO sandsweep.due (team_id, due_at, id)
+    SELECT m.team_id, m.due_at, m.id FROM moved m WHERE m.state <> 'refused'
 ), charged AS (
     UPDATE sandsweep.delete_budgets b
     SET spent = c.spent + c.n, spent_at = now(),

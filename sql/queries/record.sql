@@ -31,8 +31,10 @@ WITH results AS (
               o.error_class, o.last_error, o.traceparent, o.due_at,
               coalesce(r.queued_at, o.due_at) AS was_due_at
 ), unqueued AS (
-    DELETE FROM sandsweep.due q USING recorded r
-    WHERE q.team_id = r.team_id AND q.due_at = r.was_due_at AND q.id = r.id
+    -- (Each found by a look-up of its own, whatever the planner believes of the length of the queue.)
+    DELETE FROM sandsweep.due q WHERE q.ctid = ANY (ARRAY(
+        SELECT (SELECT x.ctid FROM sandsweep.due x
+                WHERE x.team_id = r.team_id AND x.due_at = r.was_due_at AND x.id = r.id) FROM recorded r))
 ), requeued AS (
     INSERT INTO sandsweep.due (team_id, due_at, id)
     SELECT r.team_id, r.due_at, r.id FROM recorded r WHERE r.state = 'doomed'
@@ -48,8 +50,9 @@ WITH results AS (
 ), brought_forward AS (
     -- The lock shows the row as it is now, this statement the queue as it was when it began: a place that
     -- another claim has changed in between is not found, and must not be written down as found.
-    UPDATE sandsweep.due q SET due_at = now() FROM waiting w
-    WHERE q.team_id = w.team_id AND q.due_at = w.queued_at AND q.id = w.id
+    UPDATE sandsweep.due q SET due_at = now() WHERE q.ctid = ANY (ARRAY(
+        SELECT (SELECT x.ctid FROM sandsweep.due x
+                WHERE x.team_id = w.team_id AND x.due_at = w.queued_at AND x.id = w.id) FROM waiting w))
     RETURNING q.id
 ), woken AS (
     UPDATE sandsweep.owned_resources o SET due_at = now(), queued_at = now()
