@@ -5,7 +5,7 @@
 
 #include "base/log.h"
 
-enum { POOL_MAX = 64, GATHER_MAX = 16 };
+enum { POOL_MAX = 64, GATHER_MAX = 16, READ_LANES = 2 };
 
 struct pg_pool {
 	struct loop *loop;
@@ -72,14 +72,21 @@ static bool gathers(const struct pg_conn *conn)
 	return pg_conn_ready(conn) && pg_conn_gathered(conn) > 0 && pg_conn_gathered(conn) < GATHER_MAX;
 }
 
+/* Reads keep to few connections as long as these keep up: what waits there leaves as one group, and a round
+ * trip for many costs the server less than one for each. Writes take any, and so mostly the others. */
 static struct pg_conn *choose(const struct pg_pool *pool, enum pg_mode mode)
 {
 	struct pg_conn *best = NULL;
+	int ready = 0;
 	for (int i = 0; i < pool->count; i++) {
 		struct pg_conn *conn = pool->conns[i];
+		if (!pg_conn_ready(conn))
+			continue;
 		if (mode == PG_READ && gathers(conn))
 			return conn;
-		if (pg_conn_ready(conn) && (!best || pg_conn_pending(conn) < pg_conn_pending(best)))
+		if (mode == PG_READ && ready++ >= READ_LANES && pg_conn_pending(best) < GATHER_MAX)
+			break;
+		if (!best || pg_conn_pending(conn) < pg_conn_pending(best))
 			best = conn;
 	}
 	return best;
