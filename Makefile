@@ -15,7 +15,7 @@ BASE := err clock log loop buf num uuid rand backoff hash trace killpoint json m
 SQL := pg_params pg_common pg_conn pg_pool pg_sync copy row call ledger migrate store_api store_keys \
        store_worker store_outbox store_targets store_reconcile store_history store_explain cmd_migrate
 QUEUE := event client kafka topics producer idset relay partitions joining dead_letter consumer \
-         cmd_topics
+         probe cmd_topics
 PLATFORM := answer endpoint meter inventory watch client
 WORKER := limiter breaker verdict fair target record executor intake outbox worker cmd_worker \
           cmd_targets

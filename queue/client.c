@@ -8,6 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/num.h"
 
@@ -204,6 +205,50 @@ bool client_destroy(rd_kafka_t *client, int64_t wait_ms)
 		return true;
 	(void)pthread_detach(thread);
 	return false;
+}
+
+/* ---- calls that block ---- */
+
+static int64_t now_ms(void)
+{
+	const struct clock *clock = clock_system();
+	return clock->mono_us(clock->arg) / 1000;
+}
+
+int64_t client_deadline_ms(int64_t timeout_ms)
+{
+	return now_ms() + timeout_ms;
+}
+
+int client_left_ms(int64_t deadline_ms)
+{
+	int64_t left = deadline_ms - now_ms();
+	return left > 1 ? (int)left : 1;
+}
+
+int client_topics(rd_kafka_t *client, const char *const *names, int *ret, int count,
+                  int64_t deadline_ms, struct err *err)
+{
+	const struct rd_kafka_metadata *metadata;
+	rd_kafka_resp_err_t code =
+	    rd_kafka_metadata(client, 1, NULL, &metadata, client_left_ms(deadline_ms));
+	if (code)
+		return kafka_err(err, code, "cannot list the topics");
+	for (int t = 0; t < count; t++) {
+		ret[t] = 0;
+		for (int i = 0; i < metadata->topic_cnt; i++)
+			if (strcmp(metadata->topics[i].topic, names[t]) == 0 && !metadata->topics[i].err)
+				ret[t] = metadata->topics[i].partition_cnt;
+	}
+	rd_kafka_metadata_destroy(metadata);
+	return 0;
+}
+
+int client_no_topic(const char *name, struct err *err)
+{
+	return err_set(err, ERR_FATAL, "UNKNOWN_TOPIC",
+	               "the topic %s is not there, or may not be seen; run `sandsweep topics create`",
+	               name);
 }
 
 /* ---- what librdkafka has to say ---- */

@@ -24,6 +24,18 @@ rd_kafka_t *client_new(enum client_kind kind, rd_kafka_conf_t *conf, struct err 
  * before. */
 bool client_destroy(rd_kafka_t *client, int64_t wait_ms);
 
+/* For calls that block: a moment of the monotonic clock, and what is left until then, at least 1 ms, so
+ * that librdkafka answers with its own error. */
+int64_t client_deadline_ms(int64_t timeout_ms);
+int client_left_ms(int64_t deadline_ms);
+
+/* How many partitions each of the topics has, into ret; 0: it is not there, or may not be seen. They are
+ * looked up in the list of all topics: asking for one by its name may create it. Blocks. */
+int client_topics(rd_kafka_t *client, const char *const *names, int *ret, int count,
+                  int64_t deadline_ms, struct err *err) MUST_CHECK;
+/* -1, and *err says so: ERR_FATAL. */
+int client_no_topic(const char *name, struct err *err);
+
 /* One line of librdkafka's log, into ours. */
 void client_log(int syslog_level, const char *facility, const char *text);
 /* An error that librdkafka deals with itself. */

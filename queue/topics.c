@@ -5,8 +5,7 @@
 
 #include "client.h"
 
-/* Creating and checking topics: a client of its own, a few calls that block, and its end. Topics
- * are always looked up in the list of all of them: asking for one by its name may create it. */
+/* Creating and checking topics: a client of its own, a few calls that block, and its end. */
 
 enum { TOPIC_COUNT = 3, DESTROY_WAIT_MS = 2000, SETTLE_MS = 100, ERROR_TEXT = 256 };
 
@@ -18,18 +17,9 @@ struct work {
 	int found[TOPIC_COUNT]; /* partitions; 0: the topic is not there */
 };
 
-static int64_t now_ms(void)
-{
-	struct timespec ts;
-	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
-
-/* What is left of the time, at least a moment, so that librdkafka answers with its own error. */
 static int left_ms(const struct work *work)
 {
-	int64_t left = work->deadline_ms - now_ms();
-	return left > 1 ? (int)left : 1;
+	return client_left_ms(work->deadline_ms);
 }
 
 static int begin(struct work *work, const struct kafka_config *config, int64_t timeout_ms,
@@ -37,7 +27,7 @@ static int begin(struct work *work, const struct kafka_config *config, int64_t t
 {
 	*work = (struct work){
 	    .config = config,
-	    .deadline_ms = now_ms() + timeout_ms,
+	    .deadline_ms = client_deadline_ms(timeout_ms),
 	    .topics = {config->events_topic, config->results_topic, config->dead_letter_topic},
 	};
 	rd_kafka_conf_t *conf = client_conf(config, CLIENT_ADMIN, err);
@@ -54,18 +44,8 @@ static void end(struct work *work)
 
 static int look(struct work *work, struct err *err)
 {
-	const struct rd_kafka_metadata *metadata;
-	rd_kafka_resp_err_t code = rd_kafka_metadata(work->client, 1, NULL, &metadata, left_ms(work));
-	if (code)
-		return kafka_err(err, code, "cannot list the topics");
-	for (int t = 0; t < TOPIC_COUNT; t++) {
-		work->found[t] = 0;
-		for (int i = 0; i < metadata->topic_cnt; i++)
-			if (strcmp(metadata->topics[i].topic, work->topics[t]) == 0 && !metadata->topics[i].err)
-				work->found[t] = metadata->topics[i].partition_cnt;
-	}
-	rd_kafka_metadata_destroy(metadata);
-	return 0;
+	return client_topics(work->client, work->topics, work->found, TOPIC_COUNT, work->deadline_ms,
+	                     err);
 }
 
 static int first_missing(const struct work *work)
@@ -84,9 +64,7 @@ int kafka_topics_check(const struct kafka_config *config, int64_t timeout_ms, st
 		rc = look(&work, err);
 	int missing = rc == 0 ? first_missing(&work) : -1;
 	if (missing >= 0)
-		rc = err_set(err, ERR_FATAL, "UNKNOWN_TOPIC",
-		             "the topic %s is not there, or may not be seen; run `sandsweep topics create`",
-		             work.topics[missing]);
+		rc = client_no_topic(work.topics[missing], err);
 	end(&work);
 	return rc;
 }
@@ -177,7 +155,7 @@ static int settle(struct work *work, struct err *err)
 		int missing = first_missing(work);
 		if (missing < 0)
 			return 0;
-		if (now_ms() > work->deadline_ms)
+		if (left_ms(work) <= 1)
 			return err_set(err, ERR_RETRY, "TIMED_OUT",
 			               "the topic %s was created and is not listed yet", work->topics[missing]);
 		(void)nanosleep(&pause, NULL);

@@ -40,6 +40,8 @@ struct job {
 	struct reconcile_config config;
 	struct pg_config postgres;
 	struct platform_config platform;
+	struct kafka_config kafka;
+	bool has_kafka;
 	struct reconcile_request request;
 	enum report_format format;
 	char holder[96];
@@ -200,6 +202,20 @@ static void set_names(struct job *job)
 	job->request.actor = run_actor();
 }
 
+/* The queue is only looked at: without a broker to ask the reconciler does all else. */
+static void read_kafka(const struct cmd_ctx *ctx, struct job *job)
+{
+	struct err ignored = {0};
+	job->has_kafka = config_read(ctx->config, &kafka_section, &job->kafka, &ignored) == 0 &&
+	                 *job->kafka.bootstrap_servers;
+	job->kafka.config = ctx->config;
+}
+
+static const struct kafka_config *kafka_of(const struct job *job)
+{
+	return job->has_kafka ? &job->kafka : NULL;
+}
+
 /* ---- one run ---- */
 
 struct run {
@@ -274,7 +290,8 @@ static int run_on_loop(const struct cmd_ctx *ctx, const struct args *a, const st
                        struct loop *loop)
 {
 	AUTO(plan_close) struct reconcile_plan plan = {0};
-	const struct reconciler_opts opts = {&job->config, &job->postgres, &job->platform, NULL};
+	const struct reconciler_opts opts = {&job->config, &job->postgres, &job->platform, NULL,
+	                                     kafka_of(job)};
 	struct job planned = *job;
 	struct run run = {0};
 	struct err err = {0};
@@ -306,7 +323,8 @@ static int run_once(const struct cmd_ctx *ctx, const struct args *a, const struc
 
 static int run_for_ever(const struct cmd_ctx *ctx, const struct job *job)
 {
-	const struct watch_opts opts = {&job->config, &job->postgres, &job->platform, &job->request};
+	const struct watch_opts opts = {&job->config, &job->postgres, &job->platform, &job->request,
+	                                kafka_of(job)};
 	struct err err = {0};
 	return watch_run(&opts, &err) < 0 ? cmd_fail(ctx, &err) : CMD_OK;
 }
@@ -335,6 +353,7 @@ static int run_verb(const struct cmd_ctx *ctx, const struct args *a, struct job 
 	    read_request(a, job, &err) < 0 || migrate_verify_config(&job->postgres, &err) < 0 ||
 	    resolve_function(a, job, &err) < 0)
 		return cmd_fail(ctx, &err);
+	read_kafka(ctx, job);
 	set_names(job);
 	return a->watch ? run_for_ever(ctx, job) : run_once(ctx, a, job);
 }

@@ -35,6 +35,19 @@ static double age_s(void *arg)
 	return since_us > 0 && now_us > since_us ? (double)(now_us - since_us) / 1e6 : 0;
 }
 
+static void set(struct metric *metric, double value)
+{
+	if (metric)
+		metric_set(metric, value);
+}
+
+/* NULL: it was not asked. */
+static void set_queue(struct gauges *g, const struct queue_probe *queue)
+{
+	set(g->topic_lag, queue ? (double)queue->lag : -1);
+	set(g->dead_letters, queue ? (double)queue->dead_letters : -1);
+}
+
 void gauges_init(struct gauges *g, struct loop *loop, struct metrics *m)
 {
 	*g = (struct gauges){.loop = loop};
@@ -65,18 +78,19 @@ void gauges_init(struct gauges *g, struct loop *loop, struct metrics *m)
 	g->last_success = metrics_gauge(
 	    m, "sandsweep_reconcile_last_success_timestamp_seconds", NULL,
 	    "When a run last ended with all its evidence and nothing in its way (wall clock).");
+	g->topic_lag = metrics_gauge(
+	    m, "sandsweep_reconcile_topic_lag", NULL,
+	    "Events on the topic that the workers' group has not read; -1 unknown to the last run.");
+	g->dead_letters =
+	    metrics_gauge(m, "sandsweep_reconcile_dead_letters", NULL,
+	                  "Messages on the dead-letter topic; -1 unknown to the last run.");
+	set_queue(g, NULL);
 }
 
 static void count(struct metric *metric, int64_t n)
 {
 	if (metric)
 		metric_add(metric, (double)n);
-}
-
-static void set(struct metric *metric, double value)
-{
-	if (metric)
-		metric_set(metric, value);
 }
 
 /* It looked at everything that it was asked to, and could do what it wanted. */
@@ -109,5 +123,6 @@ void gauges_count(struct gauges *g, const struct reconcile_summary *summary,
 	for (int i = 0; i < CLASS_COUNT; i++)
 		set(g->findings[i], (double)(summary->classes[i].proved + summary->classes[i].unproved));
 	set(g->incomplete, (double)summary->incomplete);
+	set_queue(g, summary->queue_read ? &summary->queue : NULL);
 	memcpy(g->oldest_us, oldest_us, sizeof(g->oldest_us));
 }

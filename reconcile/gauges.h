@@ -9,6 +9,7 @@ enum { GAUGES_VERDICTS = VERDICT_LOCKED + 1 };
 struct gauges {
 	struct metric *runs[GAUGES_VERDICTS], *acts[CLASS_COUNT], *findings[CLASS_COUNT];
 	struct metric *incomplete, *pages, *gets, *seconds, *last_success;
+	struct metric *topic_lag, *dead_letters;
 	/* The oldest drift of each class that the last run left, wall clock; 0: none. */
 	int64_t oldest_us[CLASS_COUNT];
 	struct gauges_age {

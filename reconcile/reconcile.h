@@ -9,6 +9,7 @@
 #include "base/config.h"
 #include "base/metrics.h"
 #include "platform/platform.h"
+#include "queue/probe.h"
 #include "sql/store_reconcile.h"
 
 /* In the order in which they are looked for: a thing has one finding, of the first class that fits. */
@@ -105,6 +106,8 @@ struct reconcile_summary {
 	int64_t duration_us;
 	struct store_pipeline pipeline;
 	bool pipeline_read;
+	struct queue_probe queue;
+	bool queue_read; /* it was asked, whatever it answered */
 };
 
 struct reconciler; /* the parts that several runs share: loop, platform client, metrics */
@@ -112,7 +115,8 @@ struct reconciler_opts {
 	const struct reconcile_config *config;
 	const struct pg_config *postgres;
 	const struct platform_config *platform;
-	struct metrics *metrics; /* NULL: none */
+	struct metrics *metrics;          /* NULL: none */
+	const struct kafka_config *kafka; /* NULL: the queue is not looked at */
 };
 struct reconciler *reconciler_new(struct loop *loop, const struct reconciler_opts *opts,
                                   struct err *err) MUST_CHECK;
@@ -122,6 +126,8 @@ void reconciler_stop(struct reconciler *reconciler);
 
 /* One run, from its lock to its row in the history; drives the loop while it waits for the platform.
  * Findings are given to `each` (may be NULL) at the end, in the order of finding, with their results.
+ * A run over everything looks at the queue too, where Kafka is configured: that blocks for up to three seconds
+ * when no broker answers, and two more where librdkafka's threads do not end. A signal waits as long.
  * Never fails otherwise than in ret->verdict and ret->text; *err holds the error of VERDICT_FAILED. */
 void reconcile_run(struct reconciler *reconciler, const struct reconcile_request *request,
                    const struct reconcile_watcher *watcher, store_finding_fn *each, void *each_arg,

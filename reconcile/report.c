@@ -147,6 +147,23 @@ static json_t *pipeline_json(const struct reconcile_summary *s)
 	return pipeline;
 }
 
+static json_t *figure_json(int64_t figure)
+{
+	return figure < 0 ? json_null() : json_integer(figure);
+}
+
+static json_t *queue_json(const struct reconcile_summary *s)
+{
+	if (!s->queue_read)
+		return json_null();
+	json_t *queue = json_object();
+	(void)json_object_set_new(queue, "reachable", json_boolean(s->queue.reachable));
+	json_put_text(queue, "why", *s->queue.why ? s->queue.why : NULL);
+	(void)json_object_set_new(queue, "lag", figure_json(s->queue.lag));
+	(void)json_object_set_new(queue, "dead_letters", figure_json(s->queue.dead_letters));
+	return queue;
+}
+
 static json_t *summary_json(const struct reconcile_summary *s)
 {
 	json_t *object = json_object();
@@ -163,6 +180,7 @@ static json_t *summary_json(const struct reconcile_summary *s)
 		json_put_i64(object, run_figures[i].name, field(s, run_figures[i].offset));
 	json_put_i64(object, "duration_ms", s->duration_us / 1000);
 	(void)json_object_set_new(object, "pipeline", pipeline_json(s));
+	(void)json_object_set_new(object, "queue", queue_json(s));
 	return object;
 }
 
@@ -201,6 +219,21 @@ static void parse_pipeline(const json_t *pipeline, struct reconcile_summary *ret
 	}
 }
 
+static int64_t parse_figure(const json_t *value)
+{
+	return json_is_integer(value) ? json_integer_value(value) : -1;
+}
+
+static void parse_queue(const json_t *queue, struct reconcile_summary *ret)
+{
+	const char *why = json_string_value(json_object_get(queue, "why"));
+	ret->queue_read = json_is_object(queue);
+	ret->queue.reachable = json_is_true(json_object_get(queue, "reachable"));
+	ret->queue.lag = parse_figure(json_object_get(queue, "lag"));
+	ret->queue.dead_letters = parse_figure(json_object_get(queue, "dead_letters"));
+	(void)snprintf(ret->queue.why, sizeof(ret->queue.why), "%s", why ? why : "");
+}
+
 bool report_summary_parse(const char *json, struct reconcile_summary *ret)
 {
 	AUTO(json_drop) json_t *object = json_loads(json, 0, NULL);
@@ -223,6 +256,7 @@ bool report_summary_parse(const char *json, struct reconcile_summary *ret)
 			          json_object_get(counts, class_figures[i].name));
 	}
 	parse_pipeline(json_object_get(object, "pipeline"), &s);
+	parse_queue(json_object_get(object, "queue"), &s);
 	*ret = s;
 	return true;
 }
@@ -371,6 +405,26 @@ static void table_pipeline(struct report *report, const struct reconcile_summary
 		(void)fprintf(report->out, "pipeline: %lld refused\n", (long long)s->pipeline.refused);
 }
 
+static void table_queue(struct report *report, const struct reconcile_summary *s)
+{
+	const struct {
+		int64_t figure;
+		const char *text;
+	} figures[] = {{s->queue.lag, "published but not read"},
+	               {s->queue.dead_letters, "dead letters"}};
+	if (!s->queue_read)
+		return;
+	for (size_t i = 0; i < N_OF(figures); i++)
+		if (figures[i].figure > 0)
+			(void)fprintf(report->out, "pipeline: %lld %s\n", (long long)figures[i].figure,
+			              figures[i].text);
+	if (s->queue.reachable)
+		return;
+	(void)fputs("pipeline: Kafka could not be asked: ", report->out);
+	(void)report_put(report->out, s->queue.why);
+	(void)fputc('\n', report->out);
+}
+
 static void table_summary(struct report *report, const struct reconcile_summary *s)
 {
 	static const char *const colors[] = {
@@ -380,6 +434,7 @@ static void table_summary(struct report *report, const struct reconcile_summary 
 	    [VERDICT_INCOMPLETE] = "\033[33m", [VERDICT_LOCKED] = "\033[33m"};
 	table_classes(report, s);
 	table_pipeline(report, s);
+	table_queue(report, s);
 	(void)fprintf(report->out,
 	              "listed: %lld teams, %lld listings (%lld incomplete), %lld rows in %lld pages\n",
 	              (long long)s->teams, (long long)s->listings, (long long)s->incomplete,

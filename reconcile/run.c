@@ -21,12 +21,15 @@ enum {
 	WALK = 500,            /* findings in memory while they are counted */
 	LOADS = 256,           /* items of a plan in memory, */
 	LOADS_BYTES = 1 << 20, /* and about how many bytes of evidence */
+	PROBE_MS = 3000,       /* for a look at the queue */
 };
 
 struct reconciler {
 	struct loop *loop;
 	struct reconcile_config config;
 	struct pg_config postgres;
+	struct kafka_config kafka;
+	bool has_kafka;
 	struct platform *platform;
 	struct metrics *own_metrics; /* where nobody asked for any: the platform client needs some */
 	struct gauges gauges;
@@ -61,6 +64,9 @@ struct reconciler *reconciler_new(struct loop *loop, const struct reconciler_opt
 	rec->loop = loop;
 	rec->config = *opts->config;
 	rec->postgres = *opts->postgres;
+	rec->has_kafka = opts->kafka != NULL;
+	if (opts->kafka)
+		rec->kafka = *opts->kafka;
 	rec->own_metrics = opts->metrics ? NULL : metrics_new(err);
 	struct metrics *metrics = opts->metrics ? opts->metrics : rec->own_metrics;
 	if (metrics)
@@ -200,6 +206,17 @@ static int find(struct run *run, struct err *err)
 	return 0;
 }
 
+/* Kafka knows of the whole only. When it does not answer, nothing else is less true: the run goes on. */
+static void look_at_queue(struct run *run)
+{
+	const struct reconcile_request *request = run->request;
+	bool narrowed = !uuid_is_nil(&request->team_id) || !uuid_is_nil(&request->function_id);
+	if (!run->rec->has_kafka || narrowed)
+		return;
+	queue_probe(&run->rec->kafka, PROBE_MS, &run->summary->queue);
+	run->summary->queue_read = true;
+}
+
 static int look(struct run *run, struct err *err)
 {
 	if (list(run, err) < 0)
@@ -212,6 +229,7 @@ static int look(struct run *run, struct err *err)
 	                       err) < 0)
 		return -1;
 	run->summary->pipeline_read = true;
+	look_at_queue(run);
 	return 0;
 }
 

@@ -112,7 +112,7 @@ static int start(struct watch *w, struct err *err)
 		return -1;
 	w->metrics = metrics_new(err);
 	const struct reconciler_opts reconciler = {w->opts->config, w->opts->postgres,
-	                                           w->opts->platform, w->metrics};
+	                                           w->opts->platform, w->metrics, w->opts->kafka};
 	w->supervise = w->metrics ? supervise_new(w->loop, err) : NULL;
 	w->reconciler = w->supervise ? reconciler_new(w->loop, &reconciler, err) : NULL;
 	if (!w->reconciler)

@@ -361,7 +361,7 @@ def test_w22_the_source_is_gone_and_its_cluster_too(house: House, sim: Sim, byst
 def test_it_works_without_kafka(house: House, sim: Sim, bystander: Function) -> None:
     """The broker is away for reconciler and worker alike: what is found is doomed, and deleted."""
     drifts = [make(house, sim) for make in DRIFT.values()]
-    run = house.reconcile(options={"kafka.bootstrap.servers": "127.0.0.1:1"})
+    run = house.reconcile(options={"kafka.bootstrap_servers": "127.0.0.1:1"})
     assert run.code == 3, run.summary
     assert set(house.states([x for d in drifts for x in d.gone]).values()) == {"doomed"}
 

@@ -30,7 +30,16 @@ static struct {
 	struct reconcile_request request;
 	int64_t plan_items;
 	char asked_function[64];
+	char brokers[64], group[64]; /* what is known of Kafka; "": it is not to be asked */
 } fake;
+
+static void note_kafka(const struct kafka_config *kafka)
+{
+	(void)snprintf(fake.brokers, sizeof(fake.brokers), "%s", kafka ? kafka->bootstrap_servers : "");
+	(void)snprintf(fake.group, sizeof(fake.group), "%s", kafka ? kafka->group_id : "");
+	if (kafka)
+		assert_non_null(kafka->config);
+}
 
 struct reconciler *reconciler_new(struct loop *loop, const struct reconciler_opts *opts,
                                   struct err *err)
@@ -38,6 +47,7 @@ struct reconciler *reconciler_new(struct loop *loop, const struct reconciler_opt
 	(void)loop;
 	(void)err;
 	assert_non_null(opts->config->mode);
+	note_kafka(opts->kafka);
 	return (struct reconciler *)&fake;
 }
 
@@ -109,13 +119,14 @@ int watch_run(const struct watch_opts *opts, struct err *err)
 	(void)err;
 	fake.watched = true;
 	fake.request = *opts->request;
+	note_kafka(opts->kafka);
 	return 0;
 }
 
 /* ---- calling it ---- */
 
 static const struct config_section *const sections[] = {&pg_section, &platform_section,
-                                                        &reconcile_section};
+                                                        &reconcile_section, &kafka_section};
 static char directory[64], plan_path[96];
 
 struct said {
@@ -287,6 +298,32 @@ static void test_what_is_asked(void **state)
 			assert_int_equal(r->only[k], k == c->only);
 		assert_true(*r->actor);
 	}
+}
+
+/* Kafka's settings are optional here, and here alone. */
+static void test_kafka_is_optional(void **state)
+{
+	static struct said said;
+	static const struct {
+		const char *brokers, *words[2], *want, *group;
+	} cases[] = {
+	    {NULL, {NULL}, "", ""},
+	    {NULL, {"--watch"}, "", ""},
+	    {"", {NULL}, "", ""},
+	    {"a:1,b:2", {NULL}, "a:1,b:2", "sandsweep-workers"},
+	    {"a:1,b:2", {"--watch"}, "a:1,b:2", "sandsweep-workers"},
+	};
+	for (size_t i = 0; i < N_OF(cases); i++) {
+		(void)reset(state);
+		(void)unsetenv("SANDSWEEP_KAFKA_BOOTSTRAP_SERVERS");
+		if (cases[i].brokers)
+			(void)setenv("SANDSWEEP_KAFKA_BOOTSTRAP_SERVERS", cases[i].brokers, 1);
+		call(&said, "repair", cases[i].words);
+		if (said.rc != 0 || strcmp(fake.brokers, cases[i].want) != 0 ||
+		    strcmp(fake.group, cases[i].group) != 0)
+			fail_msg("row %zu: %d %s (%s, %s)", i, said.rc, said.err, fake.brokers, fake.group);
+	}
+	(void)unsetenv("SANDSWEEP_KAFKA_BOOTSTRAP_SERVERS");
 }
 
 /* ---- how it ends ---- */
@@ -505,10 +542,15 @@ int main(void)
 {
 #define TEST(fn) cmocka_unit_test_setup(fn, reset)
 	const struct CMUnitTest tests[] = {
-	    TEST(test_what_is_refused), TEST(test_what_is_asked),
-	    TEST(test_exit_codes),      TEST(test_forms_of_output),
-	    TEST(test_plans),           TEST(test_no_plan_of_a_run_that_did_not_end),
-	    TEST(test_observing),       TEST(test_actor),
+	    TEST(test_what_is_refused),
+	    TEST(test_what_is_asked),
+	    TEST(test_kafka_is_optional),
+	    TEST(test_exit_codes),
+	    TEST(test_forms_of_output),
+	    TEST(test_plans),
+	    TEST(test_no_plan_of_a_run_that_did_not_end),
+	    TEST(test_observing),
+	    TEST(test_actor),
 	};
 	return cmocka_run_group_tests(tests, make_directory, drop_directory);
 }

@@ -37,6 +37,16 @@ int plan_each(struct reconcile_plan *plan,
 	return is_word(plan_fails, "each") ? err_set(err, ERR_REJECT, "plan", "altered") : 0;
 }
 
+static int probes;
+
+void queue_probe(const struct kafka_config *config, int64_t timeout_ms, struct queue_probe *ret)
+{
+	assert_string_equal(config->bootstrap_servers, "here:1");
+	assert_int_equal(timeout_ms, 3000);
+	probes++;
+	*ret = (struct queue_probe){.why = "no answer", .lag = -1, .dead_letters = 3};
+}
+
 /* ---- the table ---- */
 
 enum { DRY = 1, OBSERVE = 2, PLAN = 4 };
@@ -180,6 +190,7 @@ static void on_finding(void *arg, const struct store_finding *finding)
 
 struct setting {
 	struct reconcile_config config;
+	const struct kafka_config *kafka; /* NULL: none is configured */
 	struct metrics *metrics;
 	struct reconciler *rec;
 };
@@ -192,7 +203,12 @@ static void open_reconciler(struct fake *f, struct setting *s)
 	s->metrics = metrics_new(NULL);
 	assert_non_null(s->metrics);
 	const struct reconciler_opts opts = {
-	    .config = &s->config, .postgres = &postgres, .platform = &platform, .metrics = s->metrics};
+	    .config = &s->config,
+	    .postgres = &postgres,
+	    .platform = &platform,
+	    .metrics = s->metrics,
+	    .kafka = s->kafka,
+	};
 	s->rec = reconciler_new(f->loop, &opts, &err);
 	if (!s->rec)
 		fail_msg("%s", err.text);
@@ -440,6 +456,46 @@ static void looks_for_what_it_is_asked(void **state)
 	close_reconciler(&s);
 }
 
+/* The queue is looked at by a run over everything, where Kafka is configured; what it says decides nothing. */
+static void looks_at_the_queue(void **state)
+{
+	static const struct kafka_config kafka = {.bootstrap_servers = "here:1"};
+	static const struct {
+		bool kafka, team, function, plan;
+		int probes;
+	} asked[] = {
+	    {true, false, false, false, 1}, {false, false, false, false, 0},
+	    {true, true, false, false, 0},  {true, true, true, false, 0},
+	    {true, false, false, true, 0},
+	};
+	for (size_t i = 0; i < N_OF(asked); i++) {
+		assert_int_equal(fake_setup(state), 0);
+		struct fake *f = *state;
+		struct setting s = {.config = usual_config(), .kafka = asked[i].kafka ? &kafka : NULL};
+		struct reconcile_plan plan = {0};
+		struct reconcile_request request = plain;
+		struct seen seen = {0};
+		probes = 0;
+		plan_fails = NULL;
+		plan_items = 0;
+		memset(&request.team_id, asked[i].team, sizeof(request.team_id));
+		memset(&request.function_id, asked[i].function, sizeof(request.function_id));
+		request.plan = asked[i].plan ? &plan : NULL;
+		open_reconciler(f, &s);
+		expect_metric(&s, "sandsweep_reconcile_dead_letters -1\n");
+		const struct reconcile_summary got = run_once(&s, &request, &seen);
+		assert_int_equal(got.verdict, VERDICT_IN_SYNC);
+		assert_int_equal(probes, asked[i].probes);
+		assert_int_equal(got.queue_read, asked[i].probes);
+		assert_int_equal(got.queue.dead_letters, asked[i].probes ? 3 : 0);
+		expect_metric(&s, "sandsweep_reconcile_topic_lag -1\n");
+		expect_metric(&s, asked[i].probes ? "sandsweep_reconcile_dead_letters 3\n"
+		                                  : "sandsweep_reconcile_dead_letters -1\n");
+		close_reconciler(&s);
+		assert_int_equal(fake_teardown(state), 0);
+	}
+}
+
 static struct reconciler *to_stop;
 static int stop_after; /* so many acts of this phase */
 
@@ -578,6 +634,7 @@ int main(void)
 	    cmocka_unit_test(fails_with_the_session),
 	    cmocka_unit_test(refuses_plans),
 	    IN_FAKE(looks_for_what_it_is_asked),
+	    cmocka_unit_test(looks_at_the_queue),
 	    cmocka_unit_test(stops_when_told),
 	    cmocka_unit_test(does_not_act_on_teams_unseen),
 	    IN_FAKE(hands_down_what_it_is_asked),

@@ -203,7 +203,9 @@ static void test_summary_comes_back(void **state)
 	    .retries = 7,
 	    .duration_us = 8000,
 	    .pipeline = {1, now_us - 1, 2, now_us - 2, 3, now_us - 3, 4, 0, 5},
-	    .pipeline_read = true};
+	    .pipeline_read = true,
+	    .queue = {false, "no \"answer\"", -1, 8},
+	    .queue_read = true};
 	int64_t n = 100;
 	for (int c = 0; c < CLASS_COUNT; c++)
 		s.classes[c] = (struct reconcile_class_counts){n,     n + 1, n + 2, n + 3, n + 4,
@@ -219,6 +221,9 @@ static void test_summary_comes_back(void **state)
 	assert_int_equal(back.verdict, VERDICT_GUARDED);
 	assert_memory_equal(back.classes, s.classes, sizeof(s.classes));
 	assert_int_equal(back.pipeline.untried_since_us, now_us - 3);
+	assert_string_equal(back.queue.why, s.queue.why);
+	assert_int_equal(back.queue.lag, -1);
+	assert_int_equal(back.queue.dead_letters, 8);
 	free(text);
 	free(again);
 }
@@ -352,6 +357,55 @@ static void test_controls_are_taken_out(void **state)
 	}
 }
 
+/* What is known of the queue, and what is not. */
+static void test_queue(void **state)
+{
+	(void)state;
+	static const struct {
+		struct queue_probe queue;
+		bool read;
+		const char *json, *table; /* what the table has before "listed:" */
+	} cases[] = {
+	    {{0}, false, "\"queue\":null", ""},
+	    {{true, "", 0, 0},
+	     true,
+	     "\"queue\":{\"reachable\":true,\"why\":null,\"lag\":0,\"dead_letters\":0}",
+	     ""},
+	    {{true, "", 3, 2},
+	     true,
+	     "\"queue\":{\"reachable\":true,\"why\":null,\"lag\":3,\"dead_letters\":2}",
+	     "pipeline: 3 published but not read\npipeline: 2 dead letters\n"},
+	    {{false, "no\tanswer", -1, -1},
+	     true,
+	     "\"queue\":{\"reachable\":false,\"why\":\"no\\tanswer\",\"lag\":null,"
+	     "\"dead_letters\":null}",
+	     "pipeline: Kafka could not be asked: no?answer\n"},
+	    {{false, "no answer", -1, 4},
+	     true,
+	     "\"queue\":{\"reachable\":false,\"why\":\"no answer\",\"lag\":null,"
+	     "\"dead_letters\":4}",
+	     "pipeline: 4 dead letters\npipeline: Kafka could not be asked: no answer\n"},
+	};
+	for (size_t i = 0; i < N_OF(cases); i++) {
+		struct reconcile_summary summary = {.queue = cases[i].queue, .queue_read = cases[i].read};
+		struct reconcile_summary back;
+		struct sheet s;
+		char *text = report_summary_json(&summary);
+		if (!strstr(text, cases[i].json))
+			fail_msg("row %zu: %s", i, text);
+		assert_true(report_summary_parse(text, &back));
+		assert_int_equal(back.queue_read, cases[i].read);
+		assert_int_equal(back.queue.reachable, cases[i].queue.reachable);
+		free(text);
+		begin(&s, REPORT_TABLE, false);
+		report_summary(&s.report, &summary);
+		size_t len = strlen(cases[i].table);
+		if (strncmp(end(&s), cases[i].table, len) != 0 ||
+		    strncmp(s.text + len, "listed:", strlen("listed:")) != 0)
+			fail_msg("row %zu: %s", i, s.text);
+	}
+}
+
 /* ---- progress ---- */
 
 static int64_t mono_us;
@@ -421,6 +475,7 @@ int main(void)
 	    cmocka_unit_test(test_no_summary_is_none),
 	    cmocka_unit_test(test_every_verdict),
 	    cmocka_unit_test(test_table_lines_are_aligned),
+	    cmocka_unit_test(test_queue),
 	    cmocka_unit_test(test_color_only_where_wanted),
 	    cmocka_unit_test(test_controls_are_taken_out),
 	    cmocka_unit_test(test_progress),
