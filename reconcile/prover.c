@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "asker.h"
-#include "base/clock.h"
 #include "base/json.h"
 #include "finding.h"
 #include "platform/inventory.h"
@@ -86,29 +85,24 @@ static void unknown(struct item *item, const struct platform_answer *answer)
 
 static void note_look(struct item *item, const struct platform_answer *answer)
 {
-	char at[CLOCK_RFC3339_SIZE];
 	json_t *look = json_object();
-	clock_rfc3339(loop_wall_us(item->prover->asker.loop), at);
-	(void)json_object_set_new(look, "at", json_string(at));
+	json_put_time(look, "at", loop_wall_us(item->prover->asker.loop));
 	if (answer->fault == PLATFORM_ANSWERED)
-		(void)json_object_set_new(look, "status", json_integer(answer->status));
+		json_put_i64(look, "status", answer->status);
 	else
-		(void)json_object_set_new(look, "fault", json_string(platform_fault_name(answer->fault)));
+		json_put_text(look, "fault", platform_fault_name(answer->fault));
 	(void)json_array_append_new(json_object_get(item->details, "looks"), look);
 }
 
 static void note_sandbox(struct item *item, const struct inventory_sandbox *sandbox)
 {
-	char at[CLOCK_RFC3339_SIZE];
 	json_t *mounts = json_array();
-	clock_rfc3339(sandbox->created_at_us, at);
 	for (size_t i = 0; i < sandbox->mount_count; i++)
 		(void)json_array_append_new(mounts, json_string(sandbox->mounts[i]));
-	(void)json_object_set_new(item->details, "state", json_string(sandbox->status));
-	(void)json_object_set_new(item->details, "template", json_string(sandbox->template_id));
-	(void)json_object_set_new(item->details, "created_at", json_string(at));
-	(void)json_object_set_new(item->details, "marker",
-	                          sandbox->marker ? json_string(sandbox->marker) : json_null());
+	json_put_text(item->details, "state", sandbox->status);
+	json_put_text(item->details, "template", sandbox->template_id);
+	json_put_time(item->details, "created_at", sandbox->created_at_us);
+	json_put_text(item->details, "marker", sandbox->marker);
 	(void)json_object_set_new(item->details, "mounts", mounts);
 }
 

@@ -7,12 +7,12 @@
 #include <stdio_ext.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
 #include "base/log.h"
+#include "capture.h"
 
 enum { WORDS_MAX = 8 };
 
@@ -145,32 +145,6 @@ static void test_operands_are_counted(void **state)
 }
 
 /* ---- what is written ---- */
-
-/* A standard stream, for a while a file in memory. */
-struct capture {
-	FILE *stream;
-	int kept_fd, memory_fd;
-};
-
-static struct capture capture(FILE *stream)
-{
-	(void)fflush(stream);
-	struct capture c = {stream, dup(fileno(stream)), memfd_create("capture", MFD_CLOEXEC)};
-	assert_true(c.kept_fd >= 0 && c.memory_fd >= 0);
-	assert_true(dup2(c.memory_fd, fileno(stream)) >= 0);
-	return c;
-}
-
-static void release(struct capture *c, char *out, size_t size)
-{
-	(void)fflush(c->stream);
-	assert_true(dup2(c->kept_fd, fileno(c->stream)) >= 0);
-	ssize_t len = pread(c->memory_fd, out, size - 1, 0);
-	assert_true(len >= 0);
-	out[len] = '\0';
-	(void)close(c->kept_fd);
-	(void)close(c->memory_fd);
-}
 
 static const struct fail_case {
 	const char *name;

@@ -8,11 +8,11 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
+#include "capture.h"
 #include "reconcile/plan.h"
 #include "reconcile/watch.h"
 #include "sql/migrate.h"
@@ -133,31 +133,6 @@ struct said {
 	int rc;
 	char out[TEXT_MAX], err[TEXT_MAX];
 };
-
-struct capture {
-	FILE *stream;
-	int kept_fd, memory_fd;
-};
-
-static struct capture capture(FILE *stream)
-{
-	(void)fflush(stream);
-	struct capture c = {stream, dup(fileno(stream)), memfd_create("capture", MFD_CLOEXEC)};
-	assert_true(c.kept_fd >= 0 && c.memory_fd >= 0);
-	assert_true(dup2(c.memory_fd, fileno(stream)) >= 0);
-	return c;
-}
-
-static void release(struct capture *c, char *out, size_t size)
-{
-	(void)fflush(c->stream);
-	assert_true(dup2(c->kept_fd, fileno(c->stream)) >= 0);
-	ssize_t len = pread(c->memory_fd, out, size - 1, 0);
-	assert_true(len >= 0);
-	out[len] = '\0';
-	(void)close(c->kept_fd);
-	(void)close(c->memory_fd);
-}
 
 /* "PLAN" among the words stands for the file of this test. */
 static void call(struct said *said, const char *mode, const char *const *words)
