@@ -1,9 +1,8 @@
 /* What is no page, no volume and no sandbox, and that nothing comes of it: platform/inventory.c. */
 #include "platform/inventory.h"
 
-#include <errno.h>
-
 #include "inventory_fixture.h"
+#include "scarce.h"
 
 /* ---- refusals ---- */
 
@@ -320,28 +319,6 @@ static void test_too_deep(void **state)
 }
 
 /* ---- without memory ---- */
-
-static long allocations_left; /* until one fails; -1: none does */
-static long allocated;        /* blocks that are not freed yet */
-
-static void *scarce_malloc(size_t size)
-{
-	if (allocations_left == 0) {
-		allocations_left = -1;
-		errno = ENOMEM;
-		return NULL;
-	}
-	if (allocations_left > 0)
-		allocations_left--;
-	allocated++;
-	return malloc(size);
-}
-
-static void scarce_free(void *block)
-{
-	allocated -= block != NULL;
-	free(block);
-}
 
 /* Each allocation fails once: that is no fault of the answer's, and nothing is left behind. */
 static void test_without_memory(void **state)

@@ -14,6 +14,7 @@
 
 #include "base/macros.h"
 #include "base/uuid.h"
+#include "scarce.h"
 
 /* ---- parsing ---- */
 
@@ -230,29 +231,6 @@ static void test_every_beginning_is_refused(void **state)
 }
 
 /* ---- without memory ---- */
-
-static long allocations_left = -1; /* until one fails; -1: none does */
-static long allocated;             /* blocks that are not freed yet */
-
-/* As malloc(3) fails: errno says why. */
-static void *scarce_malloc(size_t size)
-{
-	if (allocations_left == 0) {
-		allocations_left = -1;
-		errno = ENOMEM;
-		return NULL;
-	}
-	if (allocations_left > 0)
-		allocations_left--;
-	allocated++;
-	return malloc(size);
-}
-
-static void scarce_free(void *block)
-{
-	allocated -= block != NULL;
-	free(block);
-}
 
 static int scarce(void **state)
 {
