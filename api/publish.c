@@ -14,6 +14,7 @@
 
 #include "base/killpoint.h"
 #include "function_json.h"
+#include "function_update.h"
 #include "handlers.h"
 #include "naming.h"
 #include "platform/inventory.h"
