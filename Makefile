@@ -16,7 +16,7 @@ SQL := pg_params pg_common pg_conn pg_pool pg_sync copy row call ledger migrate 
        store_worker store_outbox store_targets store_reconcile store_history store_explain cmd_migrate
 QUEUE := event client kafka topics producer idset relay partitions joining dead_letter consumer \
          probe cmd_topics
-PLATFORM := answer endpoint meter inventory watch client
+PLATFORM := answer endpoint request meter inventory watch client
 WORKER := limiter breaker verdict fair target record executor intake outbox worker cmd_worker \
           cmd_targets
 RECONCILE := classes settings completeness guard pacer asker finding lister prover gauges run \
