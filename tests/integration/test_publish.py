@@ -181,7 +181,7 @@ def test_a_platform_that_fails(house: House, sim: Sim, api: Api, team: str, key:
 # ---- from a specification ----
 
 
-def test_from_a_specification(house: House, sim: Sim, api: Api, team: str, key: str) -> None:
+def test_w18_from_a_specification(house: House, sim: Sim, api: Api, team: str, key: str) -> None:
     """A volume that a specification names is the user's: it never enters the ledger, and outlives the function."""
     user = source(sim, team, volumes=2)
     got = create(api, key, {**spec(user.volumes), "provenance": {"by": "ci"}}, "spec")
@@ -248,7 +248,7 @@ def test_slugs(api: Api, team: str, key: str, name: str) -> None:
 # ---- more than one at once ----
 
 
-def test_publishes_of_one_function_at_once(house: House, sim: Sim, api: Api, team: str, key: str) -> None:
+def test_w14_publishes_of_one_function_at_once(house: House, sim: Sim, api: Api, team: str, key: str) -> None:
     """All end well, the numbers are dense and unique, and the last to promote is the active one."""
     user = source(sim, team, volumes=1)
     function = create(api, key, name="busy")["function"]
@@ -288,7 +288,7 @@ def test_creates_of_one_name_at_once(house: House, sim: Sim, api: Api, team: str
     assert sorted(filter(None, attempts(house, team))) == ["failed"] * 5 + ["published"]
 
 
-def test_a_delete_in_the_middle_of_a_publish(house: House, sim: Sim, api: Api, team: str, key: str) -> None:
+def test_w14_a_delete_in_the_middle_of_a_publish(house: House, sim: Sim, api: Api, team: str, key: str) -> None:
     user = source(sim, team, volumes=1)
     create(api, key, name="doomed")
     sim.fault("latency", op="volume_create", team=team, latency_ms=1500)
@@ -316,7 +316,7 @@ def test_a_publish_that_was_given_up_meanwhile(house: House, sim: Sim, api: Api,
     assert made(sim, user) == (set(), set()) and count(house, "functions", team) == 0
 
 
-def test_a_client_that_goes_away(house: House, sim: Sim, api: Api, team: str, key: str) -> None:
+def test_w4_a_client_that_goes_away(house: House, sim: Sim, api: Api, team: str, key: str) -> None:
     user = source(sim, team, volumes=2)
     sim.fault("latency", op="snapshot_create", team=team, latency_ms=300)
     conn = http.client.HTTPConnection("127.0.0.1", api.port)
@@ -332,7 +332,7 @@ def test_a_client_that_goes_away(house: House, sim: Sim, api: Api, team: str, ke
 
 
 @pytest.mark.parametrize("point", ["api.preparing", "api.preparing:2", "api.preparing:4", "api.made", "api.made:2", "api.made:3", "api.made:4", "api.publishing", "api.published"])
-def test_killed_in_the_middle(house: House, sim: Sim, team: str, point: str) -> None:
+def test_w3_killed_in_the_middle(house: House, sim: Sim, team: str, point: str) -> None:
     """Whatever the moment: the function is there whole, or nothing of it once a reconciliation has been."""
     user = source(sim, team, volumes=2)
     dying = house.api(UNLIMITED, kill_at=point)
