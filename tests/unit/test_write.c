@@ -1,18 +1,10 @@
-/* What a client says about a write: the texts of Idempotency-Key and If-Match, and the tag that an answer
- * has. */
+/* What a client says about a write: the texts of Idempotency-Key and If-Match, the tag that an answer has,
+ * and the steps of a write that has a key. */
 #include "api/write.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <string.h>
+#include "front_fixture.h"
 
-#include <cmocka.h>
-
-#include "api/exchange.h"
-#include "base/macros.h"
+#include "base/hash.h"
 
 /* ---- keys ---- */
 
@@ -210,16 +202,168 @@ static void test_the_tag_of_an_answer(void **state)
 	}
 }
 
-static void test_a_replayed_answer_says_so(void **state)
+/* ---- the steps ---- */
+
+/* What the store says when it is asked for the answer that is kept. */
+enum kept {
+	KEPT_NOTHING,
+	KEPT_ANSWER,
+	KEPT_ANOTHER, /* the key was used for another request */
+	KEPT_FAILS,
+};
+
+static const struct step_case {
+	const char *name, *fields;
+	enum kept first, second; /* when it is asked again */
+	bool beaten;             /* the change does not happen */
+	int status;
+	const char *want; /* in the body */
+	int replays, changes;
+} step_cases[] = {
+    {"no key", "", KEPT_NOTHING, KEPT_NOTHING, false, 200, "\"changed\":1", 0, 1},
+    {"a key that is new", "Idempotency-Key: k\r\n", KEPT_NOTHING, KEPT_NOTHING, false, 200,
+     "\"changed\":1", 1, 1},
+    {"a key that was used", "Idempotency-Key: k\r\n", KEPT_ANSWER, KEPT_NOTHING, false, 200,
+     "\"kept\":1", 1, 0},
+    {"a key of another request", "Idempotency-Key: k\r\n", KEPT_ANOTHER, KEPT_NOTHING, false, 422,
+     "this Idempotency-Key was used for another request", 1, 0},
+    {"nobody knows", "Idempotency-Key: k\r\n", KEPT_FAILS, KEPT_NOTHING, false, 500,
+     "the look-up failed", 1, 0},
+    {"another copy was first", "Idempotency-Key: k\r\n", KEPT_NOTHING, KEPT_ANSWER, true, 200,
+     "\"kept\":1", 2, 1},
+    {"it was lost to somebody else", "Idempotency-Key: k\r\n", KEPT_NOTHING, KEPT_NOTHING, true,
+     409, "it is taken", 2, 1},
+    {"another request was first", "Idempotency-Key: k\r\n", KEPT_NOTHING, KEPT_ANOTHER, true, 422,
+     "this Idempotency-Key was used for another request", 2, 1},
+    {"nobody knows who was first", "Idempotency-Key: k\r\n", KEPT_NOTHING, KEPT_FAILS, true, 500,
+     "the look-up failed", 2, 1},
+    {"lost without a key", "", KEPT_NOTHING, KEPT_NOTHING, true, 409, "said by the caller", 0, 1},
+    {"a key that is none", "Idempotency-Key: a b\r\n", KEPT_ANSWER, KEPT_NOTHING, false, 400,
+     "Idempotency-Key must be 1 to 255 visible ASCII characters", 0, 0},
+    {"tags that are none", "If-Match: x\r\n", KEPT_ANSWER, KEPT_NOTHING, false, 400,
+     "If-Match must be * or at most 16 entity tags", 0, 0},
+    {"tags that are none, and a key", "Idempotency-Key: k\r\nIf-Match: x\r\n", KEPT_ANSWER,
+     KEPT_NOTHING, false, 400, "If-Match must be * or at most 16 entity tags", 0, 0},
+    {"neither is one", "Idempotency-Key: a b\r\nIf-Match: x\r\n", KEPT_ANSWER, KEPT_NOTHING, false,
+     400, "Idempotency-Key must be", 0, 0},
+    {"a key and tags", "Idempotency-Key: k\r\nIf-Match: " A "\r\n", KEPT_NOTHING, KEPT_NOTHING,
+     false, 200, "\"changed\":1", 1, 1},
+};
+
+/* The case that runs, and what was seen of it. */
+static const struct step_case *running;
+static int replays, changes;
+static struct write seen; /* by the change, or by the last replay */
+
+static void answer(struct exchange *x, const char *member)
 {
-	(void)state;
-	struct exchange x = {0};
-	write_etag(&x, 1);
-	write_replayed(&x);
-	assert_int_equal(x.header_count, 2);
-	assert_string_equal(x.headers[1].name, "Idempotency-Replayed");
-	assert_string_equal(x.headers[1].value, "true");
+	struct reply reply;
+	(void)buf_str(exchange_data(x, &reply), member);
+	exchange_send(x, &reply, 200);
 }
+
+static void replay(struct exchange *x)
+{
+	const struct err another = {ERR_REJECT, "SW007", "another request"},
+	                 failed = {ERR_RETRY, "08006", "gone"};
+	enum kept kept = replays++ == 0 ? running->first : running->second;
+	seen = x->write;
+	if (kept == KEPT_ANSWER) {
+		write_replayed(x);
+		answer(x, "\"kept\":1");
+	} else {
+		write_not_kept(x,
+		               kept == KEPT_NOTHING   ? NULL
+		               : kept == KEPT_ANOTHER ? &another
+		                                      : &failed,
+		               "the look-up failed");
+	}
+}
+
+static void change(struct exchange *x)
+{
+	changes++;
+	seen = x->write;
+	if (!running->beaten)
+		answer(x, "\"changed\":1");
+	else if (!write_beaten(x, 409, "it is taken"))
+		exchange_fail(x, 409, "said by the caller");
+}
+
+static void begin(struct exchange *x)
+{
+	write_begin(x, replay, change);
+}
+
+static void test_steps(void **state)
+{
+	struct front *front = *state;
+	for (size_t i = 0; i < N_OF(step_cases); i++) {
+		running = &step_cases[i];
+		replays = changes = 0;
+		int status = front_ask(front, "PUT /a", running->fields, "{}", begin);
+		if (status != running->status || !strstr(front->body, running->want))
+			fail_msg("%s: %d %s", running->name, status, front->body);
+		if (replays != running->replays || changes != running->changes)
+			fail_msg("%s: %d replays, %d changes", running->name, replays, changes);
+		bool kept = strstr(running->want, "kept") != NULL;
+		front_check_header(front, "Idempotency-Replayed", kept ? "true" : NULL);
+	}
+}
+
+/* The key is the text between the quotes, if it has any; the tags are there for the change. */
+static void test_what_a_step_knows(void **state)
+{
+	struct front *front = *state;
+	running = &step_cases[0];
+	(void)front_ask(front, "PUT /a", "Idempotency-Key: \"k-1\"\r\nIf-Match: " TWO "\r\n", "",
+	                begin);
+	assert_true(seen.keyed);
+	assert_string_equal(seen.key, "k-1");
+	assert_true(seen.match.given);
+	assert_int_equal(seen.match.count, 2);
+	(void)front_ask(front, "PUT /a", "If-Match: *\r\n", "", begin);
+	assert_false(seen.keyed);
+	assert_true(seen.match.exists);
+	(void)front_ask(front, "PUT /a", "", "", begin);
+	assert_false(seen.keyed);
+	assert_false(seen.match.given);
+	assert_false(seen.match.exists);
+}
+
+/* ---- which requests are the same ---- */
+
+static const struct same_case {
+	const char *name, *line, *fields, *body;
+	bool same; /* as PUT /a with {} */
+} same_cases[] = {
+    {"again", "PUT /a", "Idempotency-Key: k\r\n", "{}", true},
+    {"another key", "PUT /a", "Idempotency-Key: other\r\n", "{}", true},
+    {"other fields", "PUT /a", "Idempotency-Key: k\r\nIf-Match: *\r\nX-A: b\r\n", "{}", true},
+    {"another method", "POST /a", "Idempotency-Key: k\r\n", "{}", false},
+    {"another path", "PUT /b", "Idempotency-Key: k\r\n", "{}", false},
+    {"a longer path", "PUT /a/", "Idempotency-Key: k\r\n", "{}", false},
+    {"another body", "PUT /a", "Idempotency-Key: k\r\n", "{ }", false},
+    {"no body", "PUT /a", "Idempotency-Key: k\r\n", "", false},
+    {"what was the body in the path", "PUT /a{}", "Idempotency-Key: k\r\n", "", false},
+};
+
+static void test_which_requests_are_the_same(void **state)
+{
+	struct front *front = *state;
+	char want[HASH_HEX_SIZE];
+	running = &step_cases[0];
+	hash_sha256_hex("PUT\0/a\0{}", 9, want);
+	for (size_t i = 0; i < N_OF(same_cases); i++) {
+		const struct same_case *c = &same_cases[i];
+		(void)front_ask(front, c->line, c->fields, c->body, begin);
+		if ((strcmp(seen.fingerprint, want) == 0) != c->same)
+			fail_msg("%s: %s", c->name, c->same ? "another" : "the same");
+		assert_int_equal(strlen(seen.fingerprint), HASH_HEX_SIZE - 1);
+	}
+}
+
+#define FRONT_TEST(test) cmocka_unit_test_setup_teardown(test, front_set_up, front_tear_down)
 
 int main(void)
 {
@@ -227,7 +371,9 @@ int main(void)
 	    cmocka_unit_test(test_keys),
 	    cmocka_unit_test(test_matches),
 	    cmocka_unit_test(test_the_tag_of_an_answer),
-	    cmocka_unit_test(test_a_replayed_answer_says_so),
+	    FRONT_TEST(test_steps),
+	    FRONT_TEST(test_what_a_step_knows),
+	    FRONT_TEST(test_which_requests_are_the_same),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
