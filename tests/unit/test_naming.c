@@ -229,12 +229,51 @@ static void test_trim_and_blank(void **state)
 	assert_true(naming_is_blank(NULL));
 }
 
+/* Into nine bytes: eight and their end. */
+static const struct copy_case {
+	const char *text, *want;
+} copy_cases[] = {
+    {"", ""},
+    {" ", ""},
+    {"name", "name"},
+    {" \t a b \n", "a b"},
+    {"12345678", "12345678"},
+    {" 12345678 ", "12345678"},
+    {"123456789", "12345678"},
+    {"1234567\xc3\xa9", "1234567"},
+    {"123456\xc3\xa9", "123456\xc3\xa9"},
+    {"123456\xc3\xa9.", "123456\xc3\xa9"},
+    {"123456\xe2\x82\xac", "123456"},
+    {"12345\xe2\x82\xac", "12345\xe2\x82\xac"},
+    {"12345\xe2\x82\xac.", "12345\xe2\x82\xac"},
+    {"12345\xf0\x9f\x98\x80", "12345"},
+    {"1234\xf0\x9f\x98\x80.", "1234\xf0\x9f\x98\x80"},
+    {"\xf0\x9f\x98\x80\xf0\x9f\x98\x80\xf0\x9f\x98\x80", "\xf0\x9f\x98\x80\xf0\x9f\x98\x80"},
+    {"1234567 9", "1234567"},
+    {"123456  \xc3\xa9", "123456"},
+    {"\x80\x80\x80\x80\x80\x80\x80\x80\x80", ""},
+};
+
+static void test_copy(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < N_OF(copy_cases); i++) {
+		const struct copy_case *c = &copy_cases[i];
+		char out[10];
+		memset(out, '#', sizeof(out));
+		naming_copy(c->text, out, 9);
+		assert_int_equal(out[9], '#');
+		if (strcmp(out, c->want) != 0)
+			fail_msg("\"%s\": \"%s\"", c->text, out);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_slugs),           cmocka_unit_test(test_slugs_of_every_length),
 	    cmocka_unit_test(test_labels_of_hosts), cmocka_unit_test(test_is_label),
-	    cmocka_unit_test(test_trim_and_blank),
+	    cmocka_unit_test(test_trim_and_blank),  cmocka_unit_test(test_copy),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
