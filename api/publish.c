@@ -343,9 +343,7 @@ static void name_function(struct publishing *p)
 	const char *given = p->request.change.name;
 	if (!given)
 		given = naming_is_blank(p->service.display_name) ? p->service.id : p->service.display_name;
-	size_t len;
-	const char *name = naming_trim(given, &len);
-	(void)snprintf(p->name, sizeof(p->name), "%.*s", (int)len, name);
+	naming_copy(given, p->name, sizeof(p->name));
 	naming_slug(p->name, p->slug);
 	naming_domain_label(p->slug, &p->x->team_id, p->label);
 	p->request.change.name = p->name;
