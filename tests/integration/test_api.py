@@ -282,11 +282,10 @@ def test_creating_wants_a_key(api: Api, house: House) -> None:
 
 
 @pytest.mark.parametrize("granted", ["function:read", "function:create", "function:write", "function:delete", "function:*", "*", "*:*"])
-def test_permissions(house: House, granted: str) -> None:
-    own = house.api(UNLIMITED)
+def test_permissions(api: Api, house: House, granted: str) -> None:
     f = house.function()
     house.stack.sql("INSERT INTO shared_gateway.functions_aliases (function_id, alias, revision_id) VALUES (%s, 'production', %s)", (f.id, f.active.id))
-    key = own.key(f.team, granted)
+    key = api.key(f.team, granted)
 
     def check(answer: Answer, needed: str, want: int) -> None:
         if granted == needed or "*" in granted:
@@ -295,9 +294,9 @@ def test_permissions(house: House, granted: str) -> None:
             check_error(answer, 403, "forbidden", "insufficient permissions")
 
     for method, below, needed in [*FUNCTION_ROUTES[3:], *FUNCTION_ROUTES[:3]]:
-        check(own.request(method, url(f, below), key, body_of(method, below)), needed, 201 if (method, below) == ("POST", "/revisions") else 200)
-    check(own.request("GET", LIST, key), "function:read", 200)
-    check(own.request("POST", LIST, key, {"source": spec()}), "function:create", 201)
+        check(api.request(method, url(f, below), key, body_of(method, below)), needed, 201 if (method, below) == ("POST", "/revisions") else 200)
+    check(api.request("GET", LIST, key), "function:read", 200)
+    check(api.request("POST", LIST, key, {"source": spec()}), "function:create", 201)
     made = house.stack.sql("SELECT count(*) FROM shared_gateway.functions WHERE team_id = %s AND id <> %s", (f.team, f.id))
     assert made == [(1 if granted == "function:create" or "*" in granted else 0,)]
 
