@@ -187,13 +187,12 @@ static char *revision_text(const struct publishing *p)
 	const char *template_id = spec ? request->template_id : p->sandbox.template_id;
 	AUTO(json_drop) json_t *kept = spec ? json_incref(request->spec) : json_object();
 	AUTO(json_drop)
-	json_t *json =
-	    json_pack("{s:s,s:s,s:s,s:s,s:O,s:O,s:O,s:O*}", "source_type",
-	              spec ? "revision_spec" : "sandbox_service", "source_sandbox_id",
-	              spec ? "" : p->sandbox.id, "source_service_id", p->service.id,
-	              "source_template_id", template_id, "restore_mounts",
-	              spec ? request->mounts : p->mounts, "service_snapshot", p->service_object,
-	              "revision_spec", kept, "provenance", request->provenance);
+	json_t *json = json_pack(
+	    "{s:s,s:s,s:s,s:s,s:O,s:O,s:O,s:O*}", "source_type",
+	    spec ? "revision_spec" : "sandbox_service", "source_sandbox_id", spec ? "" : p->sandbox.id,
+	    "source_service_id", p->service.id, "source_template_id", template_id, "restore_mounts",
+	    spec ? request->mounts : p->mounts, "service_snapshot", p->service_object, "revision_spec",
+	    kept, "provenance", request->provenance);
 	return json ? json_text(json) : NULL;
 }
 
