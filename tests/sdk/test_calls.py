@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.sdk import world
-from tests.sdk.client import CALLS, NEWEST, SPELLINGS, VERSIONS, Enum, Functions, Object, Sdk, calls_of, new
+from tests.sdk.client import CALLS, NEWEST, SPELLINGS, UNSET, VERSIONS, Enum, Functions, Object, Sdk, calls_of, new
 from tests.support.house import Function, House
 from tests.support.sim import Sim
 
@@ -42,7 +42,7 @@ def check_record(got: Object, w: World, f: Function) -> None:
 
 
 def check_made(w: World, got: Object, number: int, volumes: int) -> None:
-    """A revision that a publish made: in the database as it was answered, its things new and in use."""
+    """A revision of a sandbox: in the database as it was answered, its things new and in use."""
     assert got.type_name == "FunctionRevision" and (got.team_id, got.revision_number) == (w.team, number)
     mounts = got.restore_mounts
     assert len(mounts) == volumes
@@ -57,22 +57,33 @@ def check_made(w: World, got: Object, number: int, volumes: int) -> None:
     assert w.house.states(ours) == dict.fromkeys(ours, "in_use")
 
 
-def check_created(w: World, got: Object, name: str, volumes: int = 1) -> None:
+def check_of_spec(w: World, got: Object, volume: str) -> None:
+    """A revision of a spec: it mounts the user's volume, and nothing was made."""
+    assert got.type_name == "FunctionRevision" and got.source_type == Enum("FunctionRevisionSourceType", "revision_spec")
+    assert (got.source_sandbox_id, got.source_service_id, got.source_template_id) == ("", "web", "tpl")
+    [mount], [restored] = got.revision_spec.mounts, got.restore_mounts
+    assert (mount.mount_point, mount.source.type_.value, mount.source.sandboxvolume_id, mount.mode.value) == ("/data", "sandbox_volume", volume, "read_write")
+    assert (restored.mount_point, restored.sandboxvolume_id, restored.snapshot_id) == ("/data", volume, UNSET)
+    assert got.revision_spec.runtime_service == got.service_snapshot and got.service_snapshot.runtime.command == ["serve"]
+    assert w.sim.live("volume", w.team) == {volume} and w.sim.live("snapshot", w.team) == set()
+    assert w.house.states([volume]) == {}
+
+
+def check_created(w: World, got: Object, name: str) -> None:
     assert got.type_name == "FunctionCreateResult"
     assert (got.function.name, got.function.team_id, got.function.active_revision_id) == (name, w.team, got.revision.id)
     assert got.revision.function_id == got.function.id == got.alias.function_id
     assert (got.alias.alias, got.alias.revision_id, got.alias.revision_number) == ("production", got.revision.id, 1)
-    check_made(w, got.revision, 1, volumes)
     assert w.functions.last.status == 201 and w.functions.last.header("Location") == f"/api/v1/functions/{got.function.id}"
     assert w.functions.get(got.function.id) == got.function
     assert w.functions.get_revision(got.function.id, 1) == got.revision
     assert w.functions.get_alias(got.function.id, "production") == got.alias
 
 
-def check_new_revision(w: World, f: Function, got: Object, number: int, promoted: bool, volumes: int = 1) -> None:
-    assert got.type_name == "FunctionRevisionCreateResult" and got.promoted is promoted
-    assert w.functions.last.status == 201
-    check_made(w, got.revision, number, volumes)
+def check_new_revision(w: World, f: Function, got: Object, number: int, promoted: bool) -> None:
+    assert got.type_name == "FunctionRevisionCreateResult" and w.functions.last.status == 201
+    assert (got.revision.function_id, got.revision.revision_number, got.promoted) == (f.id, number, promoted)
+    assert w.functions.get_revision(f.id, number) == got.revision
     active = got.revision.id if promoted else f.active.id
     assert w.functions.get(f.id).active_revision_id == active
     assert w.functions.get_alias(f.id, "production").revision_id == active
@@ -100,16 +111,20 @@ def do_get(w: World) -> None:
 def do_create(w: World) -> None:
     name = world.fresh_name("By Hand")
     got = w.functions.create(world.request(world.sandbox(w.sim, w.team), name=name))
+    check_made(w, got.revision, 1, volumes=1)
     check_created(w, got, name)
     assert got.function.slug == name.lower().replace(" ", "-")
-    unnamed = w.functions.create(world.request(world.sandbox(w.sim, w.team, {**world.PLAIN, "display_name": world.fresh_name()}, volumes=0)))
-    assert unnamed.function.name.startswith("Fn ") and unnamed.revision.restore_mounts == []
+    shown = world.fresh_name()
+    unnamed = w.functions.create(world.request(world.sandbox(w.sim, w.team, {**world.PLAIN, "display_name": shown}, volumes=0)))
+    check_made(w, unnamed.revision, 1, volumes=0)
+    check_created(w, unnamed, shown)
 
 
 def do_create_from_sandbox(w: World) -> None:
     name, source = world.fresh_name(), world.sandbox(w.sim, w.team, volumes=2)
     got = w.functions.create_from_sandbox(source, "web", name=name)
-    check_created(w, got, name, volumes=2)
+    check_made(w, got.revision, 1, volumes=2)
+    check_created(w, got, name)
     revision = got.revision
     assert (revision.source_sandbox_id, revision.source_service_id, revision.source_template_id) == (source, "web", "tpl")
     assert revision.service_snapshot.display_name == "The Web" and len(revision.service_snapshot.ingress.routes) == 2
@@ -121,17 +136,11 @@ def do_create_from_sandbox(w: World) -> None:
 
 
 def do_create_from_revision_spec(w: World) -> None:
-    name, kept = world.fresh_name(), world.volume(w.sim, w.team)
-    scale = new("FunctionAutoscaling", min_warm=2)
-    got = w.functions.create_from_revision_spec(world.spec(kept), name=name, autoscaling=scale)
+    name, volume = world.fresh_name(), world.volume(w.sim, w.team)
+    got = w.functions.create_from_revision_spec(world.spec(volume), name=name, autoscaling=new("FunctionAutoscaling", min_warm=2))
+    check_of_spec(w, got.revision, volume)
     check_created(w, got, name)
     assert got.function.autoscaling.min_warm == 2 and got.function.autoscaling.max_active == 20
-    revision = got.revision
-    assert revision.source_type == Enum("FunctionRevisionSourceType", "revision_spec") and revision.source_sandbox_id == ""
-    [mount] = revision.revision_spec.mounts
-    assert mount.mount_point == "/data" and mount.source.source_sandboxvolume_id == kept
-    assert mount.source.sandboxvolume_id == revision.restore_mounts[0].sandboxvolume_id != kept
-    assert revision.revision_spec.template_id == "tpl" and revision.revision_spec.runtime_service.runtime.command == ["serve"]
 
 
 def do_update(w: World) -> None:
@@ -179,25 +188,30 @@ def do_get_revision(w: World) -> None:
 def do_create_revision(w: World) -> None:
     f = w.published()
     made = new("FunctionRevisionCreateRequest", source=world.source(world.sandbox(w.sim, w.team)))
-    check_new_revision(w, f, w.functions.create_revision(f.id, made), 2, promoted=True)
+    got = w.functions.create_revision(f.id, made)
+    check_made(w, got.revision, 2, volumes=1)
+    check_new_revision(w, f, got, 2, promoted=True)
     kept = w.published()
     aside = new("FunctionRevisionCreateRequest", source=world.source(world.sandbox(w.sim, w.team)), promote=False)
-    check_new_revision(w, kept, w.functions.create_revision(kept.slug, aside), 2, promoted=False)
+    got = w.functions.create_revision(kept.slug, aside)
+    check_made(w, got.revision, 2, volumes=1)
+    check_new_revision(w, kept, got, 2, promoted=False)
 
 
 def do_create_revision_from_sandbox(w: World) -> None:
-    for promote in (None, True, False):
-        f = w.published()
-        got = w.functions.create_revision_from_sandbox(f.id, world.sandbox(w.sim, w.team, volumes=0), "web", promote=promote)
-        check_new_revision(w, f, got, 2, promoted=promote is not False, volumes=0)
+    f = w.published()
+    for number, promote in ((2, False), (3, None), (4, True)):
+        got = w.functions.create_revision_from_sandbox(f.id, world.sandbox(w.sim, w.team), "web", promote=promote)
+        check_made(w, got.revision, number, volumes=1)
+        check_new_revision(w, f, got, number, promoted=promote is not False)
 
 
 def do_create_revision_from_spec(w: World) -> None:
-    for promote in (None, True, False):
-        f = w.published()
-        got = w.functions.create_revision_from_spec(f.id, world.spec(world.volume(w.sim, w.team)), promote=promote)
-        check_new_revision(w, f, got, 2, promoted=promote is not False)
-        assert got.revision.source_type == Enum("FunctionRevisionSourceType", "revision_spec")
+    f, volume = w.published(volumes=0), world.volume(w.sim, w.team)
+    for number, promote in ((2, False), (3, None), (4, True)):
+        got = w.functions.create_revision_from_spec(f.id, world.spec(volume), promote=promote)
+        check_of_spec(w, got.revision, volume)
+        check_new_revision(w, f, got, number, promoted=promote is not False)
 
 
 def do_list_aliases(w: World) -> None:

@@ -36,7 +36,13 @@ SERVICE: dict[str, Any] = {
         ],
     },
 }
-PLAIN: dict[str, Any] = {"id": "web", "port": 8080, "runtime": {"type": "warm_process", "warm_process_name": "main"}, "ingress": {"public": True}}
+# As little as can be published.
+PLAIN: dict[str, Any] = {
+    "id": "web",
+    "port": 8080,
+    "runtime": {"type": "warm_process", "warm_process_name": "main"},
+    "ingress": {"public": True, "routes": [{"id": "all", "resume": True}]},
+}
 
 
 def published(house: House, team: str, *, service: Mapping[str, Any] = SERVICE, **options: Any) -> Function:
@@ -76,7 +82,7 @@ def service_of_spec(**changed: Any) -> dict[str, Any]:
     given = {
         "id": "web",
         "port": 8080,
-        "ingress": new("SandboxAppServiceIngress", public=True),
+        "ingress": new("SandboxAppServiceIngress", public=True, routes=[new("SandboxAppServiceRoute", id="all", resume=True)]),
         "runtime": new("SandboxAppServiceRuntime", type_=new("SandboxAppServiceRuntimeType", "cmd"), command=["serve"]),
     }
     return new("SandboxAppService", **{**given, **changed})
