@@ -53,6 +53,8 @@ static const struct config_row rows[] = {
     ROW(key_cache_ms, CONFIG_I64, 0, 3600000, "5000",
         "How long an API key is remembered. A revoked key stops at once where the notice of it "
         "arrives, and after this time at the latest. 0: every request asks the database."),
+    ROW(idempotency_ms, CONFIG_I64, 1000, 604800000, "86400000",
+        "How long the answer to a write is kept under the Idempotency-Key that came with it, at least."),
 };
 const struct config_section api_section = {
     "api", "The HTTP front (`sandsweep api`): listeners and limits.", rows, N_OF(rows), false};
@@ -64,6 +66,7 @@ enum {
 
 struct api {
 	struct pg_pool *pool;
+	struct platform *platform;
 	struct store_key_watch *watch;
 	struct metrics *metrics;
 	struct auth *auth;
@@ -145,6 +148,7 @@ static struct handlers *make_handlers(struct api *api, struct loop *loop,
 	const struct handlers_opts opts = {
 	    .loop = loop,
 	    .pool = api->pool,
+	    .platform = api->platform,
 	    .auth = api->auth,
 	    .metrics = api->metrics,
 	    .root_domain = config->root_domain,
@@ -152,6 +156,7 @@ static struct handlers *make_handlers(struct api *api, struct loop *loop,
 	    .body_max_bytes = (size_t)config->body_max_bytes,
 	    .rate_per_second = config->rate_per_second,
 	    .rate_burst_ms = config->rate_burst_ms,
+	    .idempotency_ms = config->idempotency_ms,
 	};
 	return handlers_new(&opts, err);
 }
@@ -196,9 +201,11 @@ static struct http_server *listen_metrics(struct api *api, struct loop *loop,
 
 /* The parts in the order in which they need each other. */
 static int build(struct api *api, struct loop *loop, const struct api_config *config,
-                 const struct pg_config *postgres, struct err *err)
+                 const struct pg_config *postgres, const struct platform_config *platform,
+                 struct err *err)
 {
-	if (!(api->metrics = metrics_new(err)) || !(api->pool = pg_pool_new(loop, postgres, err)))
+	if (!(api->metrics = metrics_new(err)) || !(api->pool = pg_pool_new(loop, postgres, err)) ||
+	    !(api->platform = platform_new(loop, platform, api->metrics, err)))
 		return -1;
 	api->auth = auth_new(loop, api->pool, config->key_cache_ms, api->metrics, err);
 	if (!api->auth || !(api->handlers = make_handlers(api, loop, config, err)))
@@ -213,12 +220,13 @@ static int build(struct api *api, struct loop *loop, const struct api_config *co
 }
 
 struct api *api_new(struct loop *loop, const struct api_config *config,
-                    const struct pg_config *postgres, struct err *err)
+                    const struct pg_config *postgres, const struct platform_config *platform,
+                    struct err *err)
 {
 	struct api *api = calloc(1, sizeof(*api));
 	if (!api)
 		(void)err_oom(err);
-	else if (build(api, loop, config, postgres, err) < 0) {
+	else if (build(api, loop, config, postgres, platform, err) < 0) {
 		api_free(api);
 		api = NULL;
 	}
@@ -232,6 +240,7 @@ void api_free(struct api *api)
 	/* Whoever calls back goes before what is called. */
 	store_key_watch_free(api->watch);
 	pg_pool_free(api->pool);
+	platform_free(api->platform);
 	http_server_free(api->server);
 	http_server_free(api->metrics_server);
 	handlers_free(api->handlers);

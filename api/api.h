@@ -8,6 +8,7 @@
 #include "base/config.h"
 #include "base/err.h"
 #include "base/loop.h"
+#include "platform/platform.h"
 #include "sql/pg.h"
 
 /* The [api] section. */
@@ -19,15 +20,17 @@ struct api_config {
 	int64_t idle_ms, request_ms, answer_ms, drain_ms;
 	int64_t rate_per_second, rate_burst_ms;
 	int64_t key_cache_ms;
+	int64_t idempotency_ms;
 	bool reuse_port;
 };
 extern const struct config_section api_section;
 
 struct api;
-/* Listens and starts to connect to Postgres; both configurations and the loop must outlive it. NULL
+/* Listens and starts to connect to Postgres; all configurations and the loop must outlive it. NULL
  * and *err: ERR_REJECT for an address that cannot be read, ERR_FATAL when it cannot be bound. */
 struct api *api_new(struct loop *loop, const struct api_config *config,
-                    const struct pg_config *postgres, struct err *err) MUST_CHECK;
+                    const struct pg_config *postgres, const struct platform_config *platform,
+                    struct err *err) MUST_CHECK;
 /* Closes everything; what was still unanswered stays so. */
 void api_free(struct api *api);
 

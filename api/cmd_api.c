@@ -21,6 +21,7 @@ struct front {
 	const char *port_file; /* NULL: none */
 	struct api_config config;
 	struct pg_config postgres;
+	struct platform_config platform;
 	struct loop_timer start_timer, drain_timer;
 	int64_t drain_until_us;
 	bool draining;
@@ -134,7 +135,7 @@ static int run(struct front *front, struct err *err)
 	front->supervise = supervise_new(front->loop, err);
 	if (!front->supervise)
 		return -1;
-	front->api = api_new(front->loop, &front->config, &front->postgres, err);
+	front->api = api_new(front->loop, &front->config, &front->postgres, &front->platform, err);
 	if (!front->api)
 		return -1;
 	supervise_probe(front->supervise, "postgres", postgres_answers, front);
@@ -152,6 +153,7 @@ int cmd_api(const struct cmd_ctx *ctx, int argc, char **argv)
 	const struct cmd_opt opts[] = {{"port-file", &front.port_file, NULL}};
 	if (cmd_options(argc, argv, opts, N_OF(opts), NULL, 0, &err) < 0 ||
 	    config_read(ctx->config, &pg_section, &front.postgres, &err) < 0 ||
+	    config_read(ctx->config, &platform_section, &front.platform, &err) < 0 ||
 	    config_read(ctx->config, &api_section, &front.config, &err) < 0)
 		return cmd_fail(ctx, &err);
 	int rc = run(&front, &err);

@@ -1,6 +1,7 @@
 #include "exchange.h"
 
 #include <inttypes.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -62,6 +63,10 @@ struct exchange *exchange_take(struct exchanges *all, struct http_req *http, voi
 	x->match.route = NULL;
 	x->owner = owner;
 	buf_init(&x->rows, REPLY_BODY_MAX);
+	x->row_count = 0;
+	x->write = (struct write){0};
+	x->header_count = 0;
+	x->work = NULL;
 	x->next = all->open;
 	x->link = &all->open;
 	if (x->next)
@@ -72,12 +77,19 @@ struct exchange *exchange_take(struct exchanges *all, struct http_req *http, voi
 	return x;
 }
 
+static void release(struct exchange *x)
+{
+	buf_done(&x->rows);
+	if (x->work)
+		x->work_free(x->work);
+}
+
 static void exchange_drop(struct exchange *x)
 {
 	*x->link = x->next;
 	if (x->next)
 		x->next->link = x->link;
-	buf_done(&x->rows);
+	release(x);
 	x->next = x->all->spare;
 	x->all->spare = x;
 }
@@ -112,20 +124,36 @@ static void answered(struct exchange *x, int status, int64_t start_us)
 
 /* ---- answers ---- */
 
-void exchange_fail_with(struct exchange *x, int status, const char *message,
-                        const struct http_header *headers, size_t header_count)
+static void begin(struct exchange *x, struct reply *reply)
+{
+	reply_begin(reply, x->http, &x->all->body, x->request_id);
+	for (size_t i = 0; i < x->header_count; i++)
+		reply_header(reply, x->headers[i].name, x->headers[i].value);
+}
+
+void exchange_header(struct exchange *x, const char *name, const char *fmt, ...)
+{
+	va_list args;
+	if (x->header_count == EXCHANGE_HEADERS_MAX)
+		return;
+	struct exchange_header *header = &x->headers[x->header_count++];
+	header->name = name;
+	va_start(args, fmt);
+	(void)vsnprintf(header->value, sizeof(header->value), fmt, args);
+	va_end(args);
+}
+
+void exchange_fail_details(struct exchange *x, int status, const char *message, const char *details)
 {
 	struct reply reply;
 	int64_t start_us = http_req_start_us(x->http);
-	reply_begin(&reply, x->http, &x->all->body, x->request_id);
-	for (size_t i = 0; i < header_count; i++)
-		reply_header(&reply, headers[i].name, headers[i].value);
-	answered(x, reply_error(&reply, status, message), start_us);
+	begin(x, &reply);
+	answered(x, reply_error(&reply, status, message, details), start_us);
 }
 
 void exchange_fail(struct exchange *x, int status, const char *message)
 {
-	exchange_fail_with(x, status, message, NULL, 0);
+	exchange_fail_details(x, status, message, NULL);
 }
 
 /* A database that is away would otherwise write a line for every request. */
@@ -155,22 +183,49 @@ void exchange_fail_store(struct exchange *x, const struct err *err, const char *
 void exchange_fail_late(struct exchange *x, int status, const char *message)
 {
 	struct reply reply;
-	reply_begin(&reply, x->http, &x->all->body, x->request_id);
-	count(x, reply_error(&reply, status, message), http_req_start_us(x->http));
+	begin(x, &reply);
+	count(x, reply_error(&reply, status, message, NULL), http_req_start_us(x->http));
 	x->late = true;
 }
 
 struct buf *exchange_data(struct exchange *x, struct reply *reply)
 {
-	reply_begin(reply, x->http, &x->all->body, x->request_id);
+	begin(x, reply);
 	reply_data(reply);
 	return reply->body;
 }
 
-void exchange_send(struct exchange *x, struct reply *reply)
+void exchange_send(struct exchange *x, struct reply *reply, int status)
 {
 	int64_t start_us = http_req_start_us(x->http);
-	answered(x, reply_send(reply), start_us);
+	answered(x, reply_send(reply, status), start_us);
+}
+
+void exchange_send_text(struct exchange *x, const char *type, const char *text, size_t len)
+{
+	struct reply reply;
+	int64_t start_us = http_req_start_us(x->http);
+	begin(x, &reply);
+	answered(x, reply_text(&reply, type, text, len), start_us);
+}
+
+struct buf *exchange_row(struct exchange *x)
+{
+	if (x->row_count++ > 0)
+		(void)buf_char(&x->rows, ',');
+	return &x->rows;
+}
+
+void exchange_send_rows(struct exchange *x, const char *name, const char *more)
+{
+	struct reply reply;
+	struct buf *body = exchange_data(x, &reply);
+	(void)buf_printf(body, "\"%s\":[", name);
+	(void)buf_add(body, x->rows.data, x->rows.len);
+	(void)buf_char(body, ']');
+	(void)buf_str(body, more);
+	body->failed |= x->rows.failed;
+	exchange_send(x, &reply, 200);
 }
 
 /* ---- all of them ---- */
@@ -222,7 +277,6 @@ static void free_list(struct exchange *x)
 {
 	while (x) {
 		struct exchange *next = x->next;
-		buf_done(&x->rows);
 		free(x);
 		x = next;
 	}
@@ -232,6 +286,8 @@ void exchanges_free(struct exchanges *all)
 {
 	if (!all)
 		return;
+	for (struct exchange *x = all->open; x; x = x->next)
+		release(x);
 	free_list(all->open);
 	free_list(all->spare);
 	buf_done(&all->body);

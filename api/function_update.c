@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "naming.h"
+
 struct body {
 	const char *name;
 	bool has_name, has_enabled, enabled, has_autoscaling;
@@ -53,10 +55,10 @@ static int64_t clamped(size_t i, int64_t value)
 	return value > scales[i].max ? scales[i].max : value;
 }
 
-static int decode_autoscaling(json_t *json, struct store_function_change *ret, struct err *err)
+int function_autoscaling_decode(json_t *json, struct store_function_change *ret, struct err *err)
 {
 	struct autoscaling asked = {0};
-	if (json_decode(json, autoscaling_fields, N_OF(autoscaling_fields), &asked, err) < 0)
+	if (json && json_decode(json, autoscaling_fields, N_OF(autoscaling_fields), &asked, err) < 0)
 		return -1;
 	for (size_t i = 0; i < N_OF(scales); i++) {
 		int64_t value = clamped(i, asked.value[i]);
@@ -66,11 +68,6 @@ static int decode_autoscaling(json_t *json, struct store_function_change *ret, s
 		ret->min_warm = ret->max_active;
 	ret->has_autoscaling = true;
 	return 0;
-}
-
-static bool blank(const char *name)
-{
-	return name[strspn(name, " \t\r\n\v\f")] == '\0';
 }
 
 int function_update_decode(const char *text, size_t len, json_t **ret_json,
@@ -83,9 +80,9 @@ int function_update_decode(const char *text, size_t len, json_t **ret_json,
 	AUTO(json_drop) json_t *json = json_parse(text, len, err);
 	if (!json || json_decode(json, body_fields, N_OF(body_fields), &body, err) < 0)
 		return -1;
-	if (body.has_autoscaling && decode_autoscaling(body.autoscaling, &change, err) < 0)
+	if (body.has_autoscaling && function_autoscaling_decode(body.autoscaling, &change, err) < 0)
 		return -1;
-	if (body.has_name && !blank(body.name))
+	if (body.has_name && !naming_is_blank(body.name))
 		change.name = body.name;
 	change.has_enabled = body.has_enabled;
 	change.enabled = body.enabled;

@@ -14,4 +14,8 @@ enum { FUNCTION_NAME_MAX = 255 };
 int function_update_decode(const char *body, size_t len, json_t **ret_json,
                            struct store_function_change *ret, struct err *err) MUST_CHECK;
 
+/* {"min_warm"?, ...} into *ret, all four of them; NULL: the defaults. -1 as above. */
+int function_autoscaling_decode(json_t *json, struct store_function_change *ret,
+                                struct err *err) MUST_CHECK;
+
 #endif

@@ -8,11 +8,13 @@
 #include "base/killpoint.h"
 #include "exchange.h"
 #include "function_json.h"
-#include "function_update.h"
+#include "step.h"
+#include "sql/store_publish.h"
 
 enum {
 	WAKE_INTERVAL_US = 5000,     /* relays are woken at most this often */
 	HEALTHY_WITHIN_US = 5000000, /* Postgres may be silent for so long while it is asked */
+	EXPIRE_INTERVAL_US = 60000000,
 };
 
 struct handlers {
@@ -21,7 +23,7 @@ struct handlers {
 	struct ratelimit *ratelimit;
 	char host_suffix[FUNCTION_JSON_SUFFIX_SIZE];
 	bool draining;
-	struct loop_timer wake_timer;
+	struct loop_timer wake_timer, expire_timer;
 	int64_t woken_us;
 	struct metric *rate_limited;
 };
@@ -29,11 +31,6 @@ struct handlers {
 static struct handlers *owner_of(const struct exchange *x)
 {
 	return x->owner;
-}
-
-static struct pg_pool *pool_of(const struct exchange *x)
-{
-	return owner_of(x)->opts.pool;
 }
 
 /* ---- who asks ---- */
@@ -50,23 +47,13 @@ static bool permits(const struct store_key *key, enum route_permission permissio
 
 static void fail_unauthorized(struct exchange *x, const char *message)
 {
-	static const struct http_header challenge = {"WWW-Authenticate", "Bearer"};
-	exchange_fail_with(x, 401, message, &challenge, 1);
+	exchange_header(x, "WWW-Authenticate", "Bearer");
+	exchange_fail(x, 401, message);
 }
 
-static void fail_quota(struct exchange *x, const struct ratelimit_rate *rate,
-                       const struct ratelimit_verdict *verdict)
+static int64_t whole_seconds(int64_t us)
 {
-	char limit[24], reset[24], retry[24];
-	(void)snprintf(limit, sizeof(limit), "%" PRId64, rate->per_second);
-	(void)snprintf(reset, sizeof(reset), "%" PRId64, (verdict->full_after_us + 999999) / 1000000);
-	(void)snprintf(retry, sizeof(retry), "%" PRId64, (verdict->retry_after_us + 999999) / 1000000);
-	const struct http_header headers[] = {{"Retry-After", retry},
-	                                      {"X-RateLimit-Limit", limit},
-	                                      {"X-RateLimit-Remaining", "0"},
-	                                      {"X-RateLimit-Reset", reset}};
-	metric_add(owner_of(x)->rate_limited, 1);
-	exchange_fail_with(x, 429, "rate limit exceeded", headers, N_OF(headers));
+	return (us + 999999) / 1000000;
 }
 
 /* False when the key has sent too much; the exchange is answered then. */
@@ -85,9 +72,15 @@ static bool take_quota(struct exchange *x, const struct store_key *key)
 		rate.burst = 1;
 	struct ratelimit_verdict verdict =
 	    ratelimit_key(h->ratelimit, &key->id, &rate, loop_now_us(h->opts.loop));
-	if (!verdict.allowed)
-		fail_quota(x, &rate, &verdict);
-	return verdict.allowed;
+	exchange_header(x, "X-RateLimit-Limit", "%" PRId64, rate.per_second);
+	exchange_header(x, "X-RateLimit-Remaining", "%" PRId64, verdict.remaining);
+	exchange_header(x, "X-RateLimit-Reset", "%" PRId64, whole_seconds(verdict.full_after_us));
+	if (verdict.allowed)
+		return true;
+	metric_add(h->rate_limited, 1);
+	exchange_header(x, "Retry-After", "%" PRId64, whole_seconds(verdict.retry_after_us));
+	exchange_fail(x, 429, "rate limit exceeded");
+	return false;
 }
 
 /* False when the team that was asked for is wrong; the exchange is answered then. */
@@ -158,11 +151,12 @@ void handlers_on_request(void *arg, struct http_req *http)
 	if (!x)
 		return;
 	route_find(http_req_method(http), http_req_path(http), &x->match);
-	const struct http_header allow = {"Allow", x->match.allow};
+	if (x->match.status == 405)
+		exchange_header(x, "Allow", "%s", x->match.allow);
 	if (x->match.status == 404)
 		exchange_fail(x, 404, "no such path");
 	else if (x->match.status == 405)
-		exchange_fail_with(x, 405, "this path does not take this method", &allow, 1);
+		exchange_fail(x, 405, "this path does not take this method");
 	else if (x->match.route->permission == ROUTE_PUBLIC)
 		x->match.route->handle(x);
 	else
@@ -191,23 +185,40 @@ void handlers_on_refused(void *arg, struct http_req *http, int status, const cha
 	exchange_fail(x, status, message);
 }
 
-/* ---- asking the store ---- */
+/* ---- what the steps of a request need ---- */
 
-static struct store_ref ref_of(const struct exchange *x)
+struct pg_pool *step_pool(const struct exchange *x)
+{
+	return owner_of(x)->opts.pool;
+}
+
+struct platform *step_platform(const struct exchange *x)
+{
+	return owner_of(x)->opts.platform;
+}
+
+const char *step_host_suffix(const struct exchange *x)
+{
+	return owner_of(x)->host_suffix;
+}
+
+struct store_ref step_ref(const struct exchange *x)
 {
 	return (struct store_ref){.team_id = x->team_id, .text = x->match.id};
 }
 
 /* Our own span of the client's trace, or of a new one; it travels on in the event. */
-static struct store_actor actor_of(struct exchange *x)
+struct store_actor step_actor(struct exchange *x)
 {
 	trace_child(http_req_header(x->http, "traceparent"), x->trace);
-	return (struct store_actor){
-	    .principal = x->principal, .request_id = x->request_id, .traceparent = x->trace};
+	return (struct store_actor){.principal = x->principal,
+	                            .request_id = x->request_id,
+	                            .traceparent = x->trace,
+	                            .idempotency_key = x->write.keyed ? x->write.key : NULL,
+	                            .fingerprint = x->write.keyed ? x->write.fingerprint : NULL};
 }
 
-/* After a question to the store: its callback goes on, or there will be none. */
-static void asked(struct exchange *x, int taken, const struct err *err, const char *failure)
+void step_asked(struct exchange *x, int taken, const struct err *err, const char *failure)
 {
 	if (taken < 0)
 		exchange_fail_store(x, err, failure);
@@ -222,9 +233,7 @@ static void wake(void *arg)
 	(void)!store_wake_relays(h->opts.pool, &err);
 }
 
-/* A write that may have left something in the outbox is done, or may be although its answer was
- * lost: wakes the relays, at once when the last call is long enough ago. */
-static void wrote(struct exchange *x, bool changed, const struct err *err)
+void step_wrote(struct exchange *x, bool changed, const struct err *err)
 {
 	struct handlers *h = owner_of(x);
 	killpoint("api.committed");
@@ -237,218 +246,22 @@ static void wrote(struct exchange *x, bool changed, const struct err *err)
 		loop_timer_set(h->opts.loop, &h->wake_timer, wait_us);
 }
 
-/* ---- functions ---- */
-
-static void on_list_row(void *arg, const struct store_function *function, const struct err *err)
-{
-	struct exchange *x = arg;
-	if (function) {
-		if (x->rows.len > 0)
-			(void)buf_char(&x->rows, ',');
-		function_json(&x->rows, function, owner_of(x)->host_suffix);
-		return;
-	}
-	if (err) {
-		exchange_fail_store(x, err, "failed to list functions");
-		return;
-	}
-	struct reply reply;
-	struct buf *body = exchange_data(x, &reply);
-	(void)buf_str(body, "\"functions\":[");
-	(void)buf_add(body, x->rows.data, x->rows.len);
-	(void)buf_char(body, ']');
-	body->failed |= x->rows.failed;
-	exchange_send(x, &reply);
-}
-
-void handle_function_list(struct exchange *x)
-{
-	struct err err = {0};
-	int taken = store_function_list(pool_of(x), &x->team_id, on_list_row, x, &err);
-	asked(x, taken, &err, "failed to list functions");
-}
-
-/* The common end of everything that answers one function; `more` is written after it. */
-static void finish_function(struct exchange *x, const struct store_function *function,
-                            const struct err *err, const char *failure, const char *more)
-{
-	if (err) {
-		exchange_fail_store(x, err, failure);
-		return;
-	}
-	if (!function) {
-		exchange_fail(x, 404, "function not found");
-		return;
-	}
-	struct reply reply;
-	struct buf *body = exchange_data(x, &reply);
-	(void)buf_str(body, "\"function\":");
-	function_json(body, function, owner_of(x)->host_suffix);
-	(void)buf_str(body, more);
-	exchange_send(x, &reply);
-}
-
-static void on_got(void *arg, const struct store_function *function, const struct err *err)
-{
-	finish_function(arg, function, err, "failed to get function", "");
-}
-
-void handle_function_get(struct exchange *x)
-{
-	struct err err = {0};
-	struct store_ref ref = ref_of(x);
-	asked(x, store_function_get(pool_of(x), &ref, on_got, x, &err), &err, "failed to get function");
-}
-
-static void on_updated(void *arg, const struct store_function *function, const struct err *err)
-{
-	wrote(arg, function && !function->enabled, err);
-	finish_function(arg, function, err, "failed to update function", "");
-}
-
-static void fail_update(struct exchange *x, const struct err *err)
-{
-	char message[sizeof(err->text) + 32];
-	(void)snprintf(message, sizeof(message), "invalid request: %s", err->text);
-	if (err->kind == ERR_REJECT)
-		exchange_fail(x, 400, message);
-	else
-		exchange_fail(x, 500, err->text);
-}
-
-void handle_function_update(struct exchange *x)
-{
-	AUTO(json_drop) json_t *json = NULL;
-	struct store_function_change change;
-	struct err err = {0};
-	size_t len;
-	const char *text = http_req_body(x->http, &len);
-	if (function_update_decode(text, len, &json, &change, &err) < 0) {
-		fail_update(x, &err);
-		return;
-	}
-	struct store_ref ref = ref_of(x);
-	struct store_actor actor = actor_of(x);
-	killpoint("api.received");
-	int taken = store_function_update(pool_of(x), &ref, &actor, &change, on_updated, x, &err);
-	asked(x, taken, &err, "failed to update function");
-}
-
-static void on_deleted(void *arg, const struct store_function *function, const struct err *err)
-{
-	wrote(arg, function, err);
-	finish_function(arg, function, err, "failed to delete function",
-	                ",\"message\":\"function deleted\"");
-}
-
-void handle_function_delete(struct exchange *x)
-{
-	struct err err = {0};
-	struct store_ref ref = ref_of(x);
-	struct store_actor actor = actor_of(x);
-	killpoint("api.received");
-	int taken = store_function_delete(pool_of(x), &ref, &actor, on_deleted, x, &err);
-	asked(x, taken, &err, "failed to delete function");
-}
-
-/* ---- runtimes ---- */
-
-static void finish_runtime(struct exchange *x, const struct store_runtime *runtime,
-                           const struct err *err, const char *failure)
-{
-	if (err) {
-		exchange_fail_store(x, err, failure);
-		return;
-	}
-	if (!runtime || uuid_is_nil(&runtime->revision_id)) {
-		exchange_fail(x, 404, runtime ? "function revision not found" : "function not found");
-		return;
-	}
-	struct reply reply;
-	struct buf *body = exchange_data(x, &reply);
-	(void)buf_str(body, "\"runtime\":");
-	function_json_runtime(body, runtime);
-	exchange_send(x, &reply);
-}
-
-static void on_runtime(void *arg, const struct store_runtime *runtime, const struct err *err)
-{
-	finish_runtime(arg, runtime, err, "failed to get function runtime");
-}
-
-void handle_runtime_get(struct exchange *x)
-{
-	struct err err = {0};
-	struct store_ref ref = ref_of(x);
-	int taken = store_runtime_get(pool_of(x), &ref, on_runtime, x, &err);
-	asked(x, taken, &err, "failed to get function runtime");
-}
-
-static void on_cleared(void *arg, const struct store_runtime *runtime, const struct err *err)
-{
-	wrote(arg, runtime, err);
-	finish_runtime(arg, runtime, err, "failed to clear function runtime");
-}
-
-static void clear_runtime(struct exchange *x, enum store_clear how)
-{
-	struct err err = {0};
-	struct store_ref ref = ref_of(x);
-	struct store_actor actor = actor_of(x);
-	killpoint("api.received");
-	int taken = store_runtime_clear(pool_of(x), how, &ref, &actor, on_cleared, x, &err);
-	asked(x, taken, &err, "failed to clear function runtime");
-}
-
-void handle_runtime_restart(struct exchange *x)
-{
-	clear_runtime(x, STORE_RESTART);
-}
-
-void handle_runtime_recycle(struct exchange *x)
-{
-	clear_runtime(x, STORE_RECYCLE);
-}
-
-/* ---- the service itself ---- */
-
-static void succeed_with(struct exchange *x, const char *members)
-{
-	struct reply reply;
-	(void)buf_str(exchange_data(x, &reply), members);
-	exchange_send(x, &reply);
-}
-
-/* That it answers is the answer: the loop turns. */
-void handle_livez(struct exchange *x)
-{
-	succeed_with(x, "\"status\":\"alive\"");
-}
-
-static void on_ping(void *arg, const struct err *err)
-{
-	if (err)
-		exchange_fail(arg, 503, "PostgreSQL does not answer");
-	else
-		succeed_with(arg, "\"status\":\"ready\"");
-}
-
-void handle_readyz(struct exchange *x)
+bool step_ready(const struct exchange *x, char why[128])
 {
 	const struct handlers *h = owner_of(x);
-	struct err err = {0};
-	char why[128] = "";
-	if (h->draining)
-		exchange_fail(x, 503, "shutting down");
-	else if (!pg_pool_healthy(h->opts.pool, HEALTHY_WITHIN_US, why))
-		exchange_fail(x, 503, why);
-	else if (store_ping(h->opts.pool, on_ping, x, &err) < 0)
-		exchange_fail(x, 503, err.text);
+	(void)snprintf(why, 128, "shutting down");
+	return !h->draining && pg_pool_healthy(h->opts.pool, HEALTHY_WITHIN_US, why);
 }
 
-void handle_version(struct exchange *x)
+/* ---- answers that are remembered long enough ---- */
+
+static void expire(void *arg)
 {
-	succeed_with(x, "\"version\":\"" SANDSWEEP_VERSION "\"");
+	struct handlers *h = arg;
+	struct err err = {0};
+	/* What is left over, or was not reached, goes the next time. */
+	(void)!store_idempotency_expire(h->opts.pool, h->opts.idempotency_ms, &err);
+	loop_timer_set(h->opts.loop, &h->expire_timer, EXPIRE_INTERVAL_US);
 }
 
 /* ---- all of it ---- */
@@ -463,6 +276,8 @@ struct handlers *handlers_new(const struct handlers_opts *opts, struct err *err)
 	h->opts = *opts;
 	h->woken_us = -WAKE_INTERVAL_US;
 	loop_timer_init(&h->wake_timer, wake, h);
+	loop_timer_init(&h->expire_timer, expire, h);
+	loop_timer_set(opts->loop, &h->expire_timer, EXPIRE_INTERVAL_US);
 	h->exchanges = exchanges_new(opts->loop, opts->metrics, err);
 	h->ratelimit = ratelimit_new(err);
 	bool fits = function_json_suffix(opts->region, opts->root_domain, h->host_suffix) == 0;
@@ -482,6 +297,7 @@ void handlers_free(struct handlers *h)
 	if (!h)
 		return;
 	loop_timer_stop(h->opts.loop, &h->wake_timer);
+	loop_timer_stop(h->opts.loop, &h->expire_timer);
 	exchanges_free(h->exchanges);
 	ratelimit_free(h->ratelimit);
 	free(h);

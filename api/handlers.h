@@ -6,6 +6,7 @@
 #include "auth.h"
 #include "base/http.h"
 #include "base/metrics.h"
+#include "platform/platform.h"
 #include "ratelimit.h"
 #include "route.h"
 #include "sql/store_api.h"
@@ -14,12 +15,14 @@
 struct handlers_opts {
 	struct loop *loop;
 	struct pg_pool *pool;
+	struct platform *platform;
 	struct auth *auth;
 	struct metrics *metrics;
 	const char *root_domain, *region;
 	size_t body_max_bytes;
 	int64_t rate_per_second; /* of a key without a rate of its own; 0: no limit */
 	int64_t rate_burst_ms;   /* how much unused rate a key can save up */
+	int64_t idempotency_ms;  /* how long an answer is kept under the client's key */
 };
 
 struct handlers;
@@ -39,6 +42,14 @@ void handle_function_list(struct exchange *exchange);
 void handle_function_get(struct exchange *exchange);
 void handle_function_update(struct exchange *exchange);
 void handle_function_delete(struct exchange *exchange);
+void handle_function_create(struct exchange *exchange);
+void handle_function_cleanup(struct exchange *exchange);
+void handle_revision_list(struct exchange *exchange);
+void handle_revision_get(struct exchange *exchange);
+void handle_revision_create(struct exchange *exchange);
+void handle_alias_list(struct exchange *exchange);
+void handle_alias_get(struct exchange *exchange);
+void handle_alias_set(struct exchange *exchange);
 void handle_runtime_get(struct exchange *exchange);
 void handle_runtime_restart(struct exchange *exchange);
 void handle_runtime_recycle(struct exchange *exchange);

@@ -83,10 +83,11 @@ void reply_header(struct reply *reply, const char *name, const char *value)
 		reply->headers[reply->header_count++] = (struct http_header){name, value};
 }
 
-static void send(struct reply *reply, int status, const char *body, size_t len)
+static int send(struct reply *reply, int status, const char *type, const char *body, size_t len)
 {
-	http_reply(reply->http, status, content_type, body, len, reply->headers, reply->header_count);
+	http_reply(reply->http, status, type, body, len, reply->headers, reply->header_count);
 	reply->http = NULL;
+	return status;
 }
 
 void reply_data(struct reply *reply)
@@ -94,24 +95,29 @@ void reply_data(struct reply *reply)
 	(void)buf_str(reply->body, "{\"success\":true,\"data\":{");
 }
 
-int reply_send(struct reply *reply)
+int reply_send(struct reply *reply, int status)
 {
 	(void)buf_str(reply->body, "}}");
 	if (reply->body->failed)
-		return reply_error(reply, 500, "the answer does not fit into memory");
-	send(reply, 200, reply->body->data, reply->body->len);
-	return 200;
+		return reply_error(reply, 500, "the answer does not fit into memory", NULL);
+	return send(reply, status, content_type, reply->body->data, reply->body->len);
 }
 
-/* The words of the contract; there is none of its own for 405, 413 and 431. */
+int reply_text(struct reply *reply, const char *type, const char *text, size_t len)
+{
+	return send(reply, 200, type, text, len);
+}
+
+/* The words of the contract; there is none of its own for 405, 413, 422 and 431. */
 static const char *code_of(int status)
 {
 	static const struct {
 		int status;
 		const char *code;
 	} codes[] = {
-	    {401, "unauthorized"},   {403, "forbidden"},      {404, "not_found"},
-	    {429, "quota_exceeded"}, {500, "internal_error"}, {503, "unavailable"},
+	    {401, "unauthorized"},   {403, "forbidden"},   {404, "not_found"},
+	    {409, "conflict"},       {412, "conflict"},    {429, "quota_exceeded"},
+	    {500, "internal_error"}, {503, "unavailable"},
 	};
 	for (size_t i = 0; i < N_OF(codes); i++)
 		if (codes[i].status == status)
@@ -119,20 +125,23 @@ static const char *code_of(int status)
 	return "bad_request";
 }
 
-int reply_error(struct reply *reply, int status, const char *message)
+int reply_error(struct reply *reply, int status, const char *message, const char *details)
 {
 	buf_clear(reply->body);
 	(void)buf_str(reply->body, "{\"success\":false,\"error\":{\"code\":\"");
 	(void)buf_str(reply->body, code_of(status));
 	(void)buf_str(reply->body, "\",\"message\":");
 	reply_string(reply->body, message);
+	if (details) {
+		(void)buf_str(reply->body, ",\"details\":");
+		(void)buf_str(reply->body, details);
+	}
 	(void)buf_str(reply->body, "}}");
 	if (reply->body->failed) {
 		reply_out_of_memory(reply->http);
 		return 500;
 	}
-	send(reply, status, reply->body->data, reply->body->len);
-	return status;
+	return send(reply, status, content_type, reply->body->data, reply->body->len);
 }
 
 void reply_out_of_memory(struct http_req *http)

@@ -10,7 +10,7 @@
 enum {
 	REPLY_ID_MAX = 64,         /* of a request id that a client brings */
 	REPLY_BODY_MAX = 64 << 20, /* a list of some 100 000 functions */
-	REPLY_HEADERS_MAX = 8,
+	REPLY_HEADERS_MAX = 12,
 };
 
 /* Appends `text` as a JSON string. What is not UTF-8 becomes U+FFFD. */
@@ -34,12 +34,14 @@ void reply_header(struct reply *reply, const char *name, const char *value);
 
 /* Opens {"success":true,"data":{ in the body; the caller appends the members of data. */
 void reply_data(struct reply *reply);
-/* Closes and sends what reply_data opened. Returns the status that went out: 200, or 500 when the
+/* Closes and sends what reply_data opened, with a 2xx. Returns the status that went out: 500 when the
  * body had not fitted into its buffer. */
-int reply_send(struct reply *reply);
-/* Sends {"success":false,"error":{"code":...,"message":...}}; the code follows from the status.
- * Returns the status. */
-int reply_error(struct reply *reply, int status, const char *message);
+int reply_send(struct reply *reply, int status);
+/* Sends a text that is no envelope with 200. */
+int reply_text(struct reply *reply, const char *type, const char *text, size_t len);
+/* Sends {"success":false,"error":{"code":...,"message":...,"details":...}}; the code follows from the
+ * status, `details` is a JSON text (NULL: left out). Returns the status. */
+int reply_error(struct reply *reply, int status, const char *message, const char *details);
 /* 500 without any memory of ours. */
 void reply_out_of_memory(struct http_req *http);
 

@@ -15,16 +15,30 @@ const struct route routes[ROUTE_COUNT] = {
     {"POST", "/api/v1/functions/{id}/runtime/recycle", ROUTE_WRITE, ROUTE_BODY_IGNORED,
      handle_runtime_recycle},
     {"GET", "/api/v1/functions", ROUTE_READ, ROUTE_BODY_IGNORED, handle_function_list},
+    {"POST", "/api/v1/functions", ROUTE_CREATE, ROUTE_BODY_READ, handle_function_create},
     {"GET", "/api/v1/functions/{id}", ROUTE_READ, ROUTE_BODY_IGNORED, handle_function_get},
     {"PUT", "/api/v1/functions/{id}", ROUTE_WRITE, ROUTE_BODY_READ, handle_function_update},
     {"DELETE", "/api/v1/functions/{id}", ROUTE_DELETE, ROUTE_BODY_IGNORED, handle_function_delete},
+    {"GET", "/api/v1/functions/{id}/revisions", ROUTE_READ, ROUTE_BODY_IGNORED,
+     handle_revision_list},
+    {"POST", "/api/v1/functions/{id}/revisions", ROUTE_WRITE, ROUTE_BODY_READ,
+     handle_revision_create},
+    {"GET", "/api/v1/functions/{id}/revisions/{number}", ROUTE_READ, ROUTE_BODY_IGNORED,
+     handle_revision_get},
+    {"GET", "/api/v1/functions/{id}/aliases", ROUTE_READ, ROUTE_BODY_IGNORED, handle_alias_list},
+    {"GET", "/api/v1/functions/{id}/aliases/{alias}", ROUTE_READ, ROUTE_BODY_IGNORED,
+     handle_alias_get},
+    {"PUT", "/api/v1/functions/{id}/aliases/{alias}", ROUTE_WRITE, ROUTE_BODY_READ,
+     handle_alias_set},
+    {"GET", "/api/v1/functions/{id}/cleanup", ROUTE_READ, ROUTE_BODY_IGNORED,
+     handle_function_cleanup},
     {"GET", "/livez", ROUTE_PUBLIC, ROUTE_BODY_IGNORED, handle_livez},
     {"GET", "/readyz", ROUTE_PUBLIC, ROUTE_BODY_IGNORED, handle_readyz},
     {"GET", "/version", ROUTE_PUBLIC, ROUTE_BODY_IGNORED, handle_version},
 };
 
-/* The longest path that a route can have: six segments, one of them an id. */
-enum { SEGMENTS_MAX = 6, DECODED_MAX = ROUTE_ID_MAX + 64 };
+/* The longest path that a route can have: six segments, two of them placeholders. */
+enum { SEGMENTS_MAX = 6, PLACES_MAX = 2, DECODED_MAX = PLACES_MAX * ROUTE_ID_MAX + 64 };
 
 struct segments {
 	const char *at[SEGMENTS_MAX];
@@ -68,19 +82,22 @@ static int split(const char *path, struct segments *ret)
 	return *path == '\0' || strcmp(path, "/") == 0 ? 0 : -1;
 }
 
-/* *ret_id is the segment in place of {id}, "" when the pattern has none. */
-static bool fits(const char *pattern, const struct segments *segments, const char **ret_id)
+/* The segments in place of the pattern's placeholders, "" for those that it does not have. */
+static bool fits(const char *pattern, const struct segments *segments,
+                 const char *ret_places[PLACES_MAX])
 {
-	*ret_id = "";
+	size_t place = 0;
+	for (size_t i = 0; i < PLACES_MAX; i++)
+		ret_places[i] = "";
 	for (size_t i = 0; i < segments->count; i++) {
 		const char *segment = segments->at[i];
 		if (*pattern++ != '/')
 			return false;
 		size_t len = strcspn(pattern, "/"), segment_len = strlen(segment);
-		if (len == 4 && memcmp(pattern, "{id}", 4) == 0) {
+		if (*pattern == '{') {
 			if (segment_len == 0 || segment_len > ROUTE_ID_MAX)
 				return false;
-			*ret_id = segment;
+			ret_places[place++] = segment;
 		} else if (segment_len != len || memcmp(pattern, segment, len) != 0) {
 			return false;
 		}
@@ -100,19 +117,20 @@ static void allow(char list[ROUTE_ALLOW_SIZE], const char *method)
 void route_find(const char *method, const char *path, struct route_match *ret)
 {
 	struct segments segments;
-	const char *id;
+	const char *places[PLACES_MAX];
 	*ret = (struct route_match){.status = 404};
 	if (split(path, &segments) < 0)
 		return;
 	const char *wanted = strcmp(method, "HEAD") == 0 ? "GET" : method;
 	for (size_t i = 0; i < ROUTE_COUNT; i++) {
-		if (!fits(routes[i].path, &segments, &id))
+		if (!fits(routes[i].path, &segments, places))
 			continue;
 		if (strcmp(routes[i].method, wanted) == 0) {
 			ret->status = 200;
 			ret->route = &routes[i];
 			ret->allow[0] = '\0';
-			memcpy(ret->id, id, strlen(id) + 1);
+			memcpy(ret->id, places[0], strlen(places[0]) + 1);
+			memcpy(ret->sub, places[1], strlen(places[1]) + 1);
 			return;
 		}
 		ret->status = 405;

@@ -8,7 +8,7 @@
 struct exchange; /* handlers.h */
 
 enum {
-	ROUTE_ID_MAX = 255,        /* bytes of {id}, decoded */
+	ROUTE_ID_MAX = 255,        /* bytes of a placeholder, decoded */
 	ROUTE_BODY_IGNORED = 4096, /* for a route that reads no body: what clients send all the same */
 	ROUTE_ALLOW_SIZE = 64,
 };
@@ -25,18 +25,19 @@ enum route_permission {
 
 struct route {
 	const char *method; /* GET answers HEAD too */
-	const char *path;   /* "{id}" stands for any one segment */
+	const char *path;   /* "{id}" stands for any one segment; two at most */
 	enum route_permission permission;
 	size_t body_max; /* bytes, or ROUTE_BODY_READ */
 	void (*handle)(struct exchange *exchange);
 };
-enum { ROUTE_COUNT = 10 };
+enum { ROUTE_COUNT = 18 };
 extern const struct route routes[ROUTE_COUNT];
 
 struct route_match {
 	int status;                   /* 200, 404 or 405 */
 	const struct route *route;    /* with 200, otherwise NULL */
-	char id[ROUTE_ID_MAX + 1];    /* with 200: the segment of {id}, decoded; "" without one */
+	char id[ROUTE_ID_MAX + 1];    /* with 200: the first placeholder's segment, decoded; "" without */
+	char sub[ROUTE_ID_MAX + 1];   /* the second one's */
 	char allow[ROUTE_ALLOW_SIZE]; /* with 405: "GET, HEAD, PUT" */
 };
 

@@ -19,6 +19,14 @@ void hash_sha256_hex(const void *data, size_t len, char out[HASH_HEX_SIZE])
 	num_hex(digest, HASH_SIZE, out);
 }
 
+void hash_sha1_hex(const void *data, size_t len, char out[HASH_SHA1_HEX_SIZE])
+{
+	uint8_t digest[HASH_SHA1_HEX_SIZE / 2];
+	if (EVP_Digest(data, len, digest, NULL, EVP_sha1(), NULL) != 1)
+		abort();
+	num_hex(digest, sizeof(digest), out);
+}
+
 /* OpenSSL's context under a name of ours. */
 static EVP_MD_CTX *raw(struct hash_stream *stream)
 {

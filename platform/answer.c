@@ -11,10 +11,15 @@
 const char *platform_op_name(enum platform_op op)
 {
 	static const char *const names[PLATFORM_OP_COUNT] = {
-	    [PLATFORM_SANDBOX_DELETE] = "sandbox_delete",   [PLATFORM_SANDBOX_GET] = "sandbox_get",
-	    [PLATFORM_VOLUME_DELETE] = "volume_delete",     [PLATFORM_VOLUME_GET] = "volume_get",
-	    [PLATFORM_SNAPSHOT_DELETE] = "snapshot_delete", [PLATFORM_SANDBOX_LIST] = "sandbox_list",
+	    [PLATFORM_SANDBOX_DELETE] = "sandbox_delete",
+	    [PLATFORM_SANDBOX_GET] = "sandbox_get",
+	    [PLATFORM_VOLUME_DELETE] = "volume_delete",
+	    [PLATFORM_VOLUME_GET] = "volume_get",
+	    [PLATFORM_SNAPSHOT_DELETE] = "snapshot_delete",
+	    [PLATFORM_SANDBOX_LIST] = "sandbox_list",
 	    [PLATFORM_VOLUME_LIST] = "volume_list",
+	    [PLATFORM_SNAPSHOT_CREATE] = "snapshot_create",
+	    [PLATFORM_VOLUME_CREATE] = "volume_create",
 	};
 	return (unsigned)op < PLATFORM_OP_COUNT ? names[op] : "unknown";
 }

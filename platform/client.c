@@ -11,12 +11,11 @@
 #include "answer.h"
 #include "base/buf.h"
 #include "endpoint.h"
-#include "inventory.h"
 #include "meter.h"
+#include "request.h"
 #include "watch.h"
 
 enum {
-	ID_MAX_BYTES = 256,
 	PATH_MAX_BYTES = 2048,       /* two ids, each byte as %XX, and what is around them */
 	BODY_KEEP_BYTES = 64 * 1024, /* an idle call does not sit on more memory than this */
 	KEEPALIVE_IDLE_S = 30,       /* TCP probes on a silent connection */
@@ -26,19 +25,6 @@ enum {
 };
 
 /* ---- tables ---- */
-
-static const struct {
-	const char *method, *path, *middle;         /* path [parent middle] id */
-	enum { ONE, LISTING, LISTING_PAGED } shape; /* a listing is the path alone */
-} ops[PLATFORM_OP_COUNT] = {
-    [PLATFORM_SANDBOX_DELETE] = {"DELETE", "/api/v1/sandboxes/", NULL},
-    [PLATFORM_SANDBOX_GET] = {"GET", "/api/v1/sandboxes/", NULL},
-    [PLATFORM_VOLUME_DELETE] = {"DELETE", "/api/v1/sandboxvolumes/", NULL},
-    [PLATFORM_VOLUME_GET] = {"GET", "/api/v1/sandboxvolumes/", NULL},
-    [PLATFORM_SNAPSHOT_DELETE] = {"DELETE", "/api/v1/sandboxvolumes/", "/snapshots/"},
-    [PLATFORM_SANDBOX_LIST] = {"GET", "/api/v1/sandboxes", NULL, LISTING_PAGED},
-    [PLATFORM_VOLUME_LIST] = {"GET", "/api/v1/sandboxvolumes", NULL, LISTING},
-};
 
 /* What libcurl's results are to us. A result that is not here broke off in the middle. */
 static const struct {
@@ -87,6 +73,7 @@ struct platform_call {
 	struct loop_timer deadline;
 	struct buf body;
 	bool too_large;
+	bool sent; /* or at least begun */
 	/* Two header lines of its own in front of the platform's. The list is read in place by
 	 * libcurl, so its nodes can live here instead of being allocated for each call. */
 	struct curl_slist team, trace;
@@ -107,6 +94,7 @@ struct platform {
 	bool curl_ready;
 	struct endpoint endpoint;
 	struct curl_slist authorization, accept, agent; /* the end of every call's header lines */
+	struct curl_slist content_type;                 /* and before it, where there is a body */
 	struct buf path;                                /* of the call being sent */
 
 	struct platform_memo memos[PLATFORM_OP_COUNT];
@@ -178,7 +166,7 @@ static void read_reply(struct platform_call *call, struct platform_answer *answe
 	(void)curl_easy_header(call->easy, "Retry-After", 0, CURLH_HEADER, -1, &retry_after);
 	const struct platform_reply reply = {
 	    .status = (int)status,
-	    .listing = ops[call->op].shape != ONE,
+	    .listing = platform_op_lists(call->op),
 	    .retry_after = retry_after ? retry_after->value : NULL,
 	    .body = call->body.data,
 	    .len = call->body.len,
@@ -187,8 +175,24 @@ static void read_reply(struct platform_call *call, struct platform_answer *answe
 	int64_t wall_us = retry_after ? loop_wall_us(call->platform->loop) : 0;
 	platform_answer_recall(&call->platform->memos[call->op], &reply, wall_us, answer);
 	answer->reused = connects == 0;
-	if (strcmp(ops[call->op].method, "GET") != 0)
-		answer->body = NULL; /* of a DELETE it says nothing more */
+	if (strcmp(platform_op_method(call->op), "DELETE") == 0)
+		answer->body = NULL; /* it says nothing more */
+}
+
+static void read_fault(const struct platform_call *call, CURLcode code,
+                       struct platform_answer *answer)
+{
+	enum platform_fault fault = fault_of(code);
+	const char *text = *call->error ? call->error : curl_easy_strerror(code);
+	if (call->too_large) {
+		fault = PLATFORM_TOO_LARGE;
+		text = "the answer is longer than body_max_bytes";
+	} else if (code == CURLE_ABORTED_BY_CALLBACK) { /* see on_sending() */
+		text = "the connection ended before an answer came";
+	} else if (fault == PLATFORM_CONNECT && call->sent) { /* no connection, but for sending again */
+		fault = PLATFORM_RESET;
+	}
+	platform_answer_fault(fault, text, answer);
 }
 
 static void on_result(struct platform_call *call, CURLcode code)
@@ -196,12 +200,8 @@ static void on_result(struct platform_call *call, CURLcode code)
 	struct platform_answer answer;
 	if (code == CURLE_OK)
 		read_reply(call, &answer);
-	else if (call->too_large)
-		platform_answer_fault(PLATFORM_TOO_LARGE, "the answer is longer than body_max_bytes",
-		                      &answer);
 	else
-		platform_answer_fault(fault_of(code), *call->error ? call->error : curl_easy_strerror(code),
-		                      &answer);
+		read_fault(call, code, &answer);
 	finish(call, &answer);
 }
 
@@ -284,6 +284,18 @@ static size_t on_body(char *data, size_t size, size_t count, void *arg)
 	return buf_add(&call->body, data, len) == 0 ? len : 0;
 }
 
+/* Before a request is sent. When a connection that was kept ends without a byte of an answer, libcurl
+ * sends the request again on a new one, whatever its method, up to five times. What is deleted or
+ * looked at twice is the same, but a POST may have made its thing the first time. */
+static int on_sending(void *arg, char *ip, char *local_ip, int port, int local_port)
+{
+	(void)ip, (void)local_ip, (void)port, (void)local_port;
+	struct platform_call *call = arg;
+	bool again = call->sent;
+	call->sent = true;
+	return again && platform_op_makes(call->op) ? CURL_PREREQFUNC_ABORT : CURL_PREREQFUNC_OK;
+}
+
 /* A peer that acknowledges nothing for as long as a call may take is gone. Without this an HTTP/2
  * connection into the void would be used again and again: a call that times out ends its stream,
  * not the connection. */
@@ -320,6 +332,8 @@ static CURLcode set_once(struct platform_call *call)
 	SET(CURLOPT_ERRORBUFFER, call->error);
 	SET(CURLOPT_WRITEFUNCTION, on_body);
 	SET(CURLOPT_WRITEDATA, call);
+	SET(CURLOPT_PREREQFUNCTION, on_sending);
+	SET(CURLOPT_PREREQDATA, call);
 	SET(CURLOPT_HTTPHEADER, &call->team);
 	SET(CURLOPT_PROTOCOLS_STR, "http,https");
 	SET(CURLOPT_FOLLOWLOCATION, 0L);
@@ -361,7 +375,7 @@ static struct platform_call *call_new(struct platform *platform)
 	memcpy(call->team_text, team_name, TEAM_AT);
 	memcpy(call->trace_text, trace_name, TRACE_AT);
 	call->team = (struct curl_slist){.data = call->team_text, .next = &call->trace};
-	call->trace = (struct curl_slist){.data = call->trace_text, .next = &platform->authorization};
+	call->trace.data = call->trace_text;
 	if (!call->easy || set_once(call) != CURLE_OK) {
 		call_free(call);
 		return NULL;
@@ -377,56 +391,28 @@ static struct platform_call *call_take(struct platform *platform)
 	platform->idle = call->next;
 	platform->idle_count--;
 	buf_clear(&call->body);
-	call->too_large = false;
+	call->too_large = call->sent = false;
 	call->error[0] = '\0';
 	return call;
-}
-
-/* An empty id would name the collection. "." and ".." leave here as they are, but whatever stands
- * between us and the platform may resolve them (even as %2E), and DELETE .../{volume}/snapshots/..
- * would then be the volume's. */
-static bool id_fits(const char *id)
-{
-	return id && *id && strlen(id) <= ID_MAX_BYTES && strcmp(id, ".") != 0 && strcmp(id, "..") != 0;
-}
-
-static int check_request(const struct platform_request *request, struct err *err)
-{
-	int shape = ops[request->op].shape;
-	const char *middle = ops[request->op].middle;
-	if (shape == ONE && (!id_fits(request->id) || (middle && !id_fits(request->parent_id))))
-		return err_set(err, ERR_REJECT, "bad_id",
-		               "an id that is empty, \".\", \"..\" or longer than %d bytes", ID_MAX_BYTES);
-	if (shape == LISTING_PAGED &&
-	    (request->limit < 1 || request->limit > INVENTORY_PAGE_MAX || request->offset < 0))
-		return err_set(err, ERR_REJECT, "bad_page", "not 1 to %d rows from 0 on",
-		               INVENTORY_PAGE_MAX);
-	return 0;
-}
-
-static int build_path(struct platform *platform, const struct platform_request *request,
-                      struct err *err)
-{
-	const char *middle = ops[request->op].middle;
-	struct buf *path = &platform->path;
-	buf_clear(path);
-	(void)buf_str(path, ops[request->op].path);
-	if (middle) {
-		(void)buf_percent(path, request->parent_id);
-		(void)buf_str(path, middle);
-	}
-	if (ops[request->op].shape == ONE)
-		(void)buf_percent(path, request->id);
-	if (ops[request->op].shape == LISTING_PAGED)
-		(void)buf_printf(path, "?limit=%lld&offset=%lld", (long long)request->limit,
-		                 (long long)request->offset);
-	return path->failed ? err_oom(err) : 0;
 }
 
 static void build_headers(struct platform_call *call, const struct platform_request *request)
 {
 	uuid_format(&request->team_id, call->team_text + TEAM_AT);
 	trace_child(request->traceparent, call->trace_text + TRACE_AT);
+	call->trace.next =
+	    request->body ? &call->platform->content_type : &call->platform->authorization;
+}
+
+/* Method, path and body. Without one the last two lines take back what a POST left in the handle. */
+static CURLcode set_request(const struct platform_call *call,
+                            const struct platform_request *request)
+{
+	CURL *easy = call->easy;
+	CURLcode rc = curl_easy_setopt(easy, CURLOPT_REQUEST_TARGET, call->platform->path.data);
+	rc = rc ? rc : curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, platform_op_method(request->op));
+	rc = rc ? rc : curl_easy_setopt(easy, CURLOPT_COPYPOSTFIELDS, request->body);
+	return rc ? rc : curl_easy_setopt(easy, request->body ? CURLOPT_POST : CURLOPT_HTTPGET, 1L);
 }
 
 /* Hands the call to libcurl, which does no more than ask for a timer here. */
@@ -434,8 +420,7 @@ static int start(struct platform_call *call, const struct platform_request *requ
 {
 	struct platform *platform = call->platform;
 	build_headers(call, request);
-	if (curl_easy_setopt(call->easy, CURLOPT_REQUEST_TARGET, platform->path.data) != CURLE_OK ||
-	    curl_easy_setopt(call->easy, CURLOPT_CUSTOMREQUEST, ops[request->op].method) != CURLE_OK ||
+	if (set_request(call, request) != CURLE_OK ||
 	    curl_multi_add_handle(platform->multi, call->easy) != CURLM_OK)
 		return -1;
 	call->op = request->op;
@@ -448,7 +433,7 @@ static int start(struct platform_call *call, const struct platform_request *requ
 struct platform_call *platform_send(struct platform *platform,
                                     const struct platform_request *request, struct err *err)
 {
-	if (check_request(request, err) < 0 || build_path(platform, request, err) < 0)
+	if (platform_request_path(request, &platform->path, err) < 0)
 		return NULL;
 	struct platform_call *call = call_take(platform);
 	if (!call || start(call, request) < 0) {
@@ -522,12 +507,14 @@ static void link_headers(struct platform *platform)
 {
 	static char accept[] = "Accept: application/json"; /* the list's type is not const */
 	static char agent[] = "User-Agent: sandsweep";
+	static char type[] = "Content-Type: application/json";
 	platform->agent = (struct curl_slist){.data = agent};
 	platform->accept = (struct curl_slist){.data = accept, .next = &platform->agent};
 	platform->authorization = (struct curl_slist){
 	    .data = platform->endpoint.authorization,
 	    .next = &platform->accept,
 	};
+	platform->content_type = (struct curl_slist){.data = type, .next = &platform->authorization};
 }
 
 struct platform *platform_new(struct loop *loop, const struct platform_config *config,

@@ -7,7 +7,7 @@
 
 #define MARKER "SANDSWEEP_RUNTIME" /* set by the host with the id of a restore attempt */
 
-enum { TEXT_MAX_BYTES = 256 };
+enum { TEXT_MAX_BYTES = 256, MOUNT_POINT_MAX_BYTES = 1024 };
 
 /* ---- refusals ---- */
 
@@ -76,7 +76,7 @@ static const char *none_if_empty(const char *text)
 /* ---- rows of a listing ---- */
 
 struct row {
-	const char *id, *template_id, *status, *created_at, *cluster_id, *source_volume_id;
+	const char *id, *template_id, *status, *created_at, *cluster_id, *source_volume_id, *user_id;
 	bool has; /* nobody asks: what is absent stays NULL */
 };
 #define TEXT(type, field, has, min)                                                   \
@@ -93,6 +93,7 @@ static const struct json_field sandbox_fields[] = {
 static const struct json_field volume_fields[] = {
     TEXT(row, id, JSON_REQUIRED, 1),
     TEXT(row, source_volume_id, HAS, 0),
+    TEXT(row, user_id, HAS, 0),
     TEXT(row, created_at, JSON_REQUIRED, 1),
 };
 
@@ -117,6 +118,7 @@ static int read_row(const struct rows *rows, json_t *json, struct inventory_item
 	    .status = row.status,
 	    .cluster_id = none_if_empty(row.cluster_id),
 	    .source_volume_id = none_if_empty(row.source_volume_id),
+	    .user_id = none_if_empty(row.user_id),
 	    .created_at_us = created_at_us,
 	};
 	return 0;
@@ -283,9 +285,13 @@ static int read_services(json_t *services, const char **ret_marker, struct err *
 }
 
 struct mount {
-	const char *sandboxvolume_id;
+	const char *sandboxvolume_id, *mount_point;
 };
-static const struct json_field mount_field = TEXT(mount, sandboxvolume_id, JSON_REQUIRED, 1);
+static const struct json_field mount_fields[] = {
+    TEXT(mount, sandboxvolume_id, JSON_REQUIRED, 1),
+    {"mount_point", JSON_KIND_STR, offsetof(struct mount, mount_point), JSON_REQUIRED, 1,
+     MOUNT_POINT_MAX_BYTES},
+};
 
 static int read_mounts(json_t *mounts, struct inventory_sandbox *ret, struct err *err)
 {
@@ -295,9 +301,9 @@ static int read_mounts(json_t *mounts, struct inventory_sandbox *ret, struct err
 	for (size_t at = 0; at < ret->mount_count; at++) {
 		struct mount mount = {0};
 		struct err why = {0};
-		if (decode(json_array_get(mounts, at), &mount_field, 1, &mount, &why) < 0)
+		if (decode(json_array_get(mounts, at), mount_fields, N_OF(mount_fields), &mount, &why) < 0)
 			return refuse("mount", at, &why, err);
-		ret->mounts[at] = mount.sandboxvolume_id;
+		ret->mounts[at] = (struct inventory_mount){mount.sandboxvolume_id, mount.mount_point};
 	}
 	return 0;
 }
@@ -325,13 +331,58 @@ int inventory_sandbox(const char *body, size_t len, struct inventory_sandbox *re
 	sandbox.team_id = in.team_id;
 	sandbox.template_id = in.template_id;
 	sandbox.status = in.status;
+	sandbox.services = in.services;
 	sandbox.json = TAKE(json);
 	*ret = sandbox;
 	return 0;
+}
+
+json_t *inventory_service(const struct inventory_sandbox *sandbox, const char *id)
+{
+	for (size_t at = 0; at < json_array_size(sandbox->services); at++) {
+		json_t *service = json_array_get(sandbox->services, at);
+		const char *have = json_string_value(json_object_get(service, "id"));
+		if (have && strcmp(have, id) == 0)
+			return service;
+	}
+	return NULL;
 }
 
 void inventory_sandbox_done(struct inventory_sandbox *sandbox)
 {
 	json_decref(sandbox->json);
 	*sandbox = (struct inventory_sandbox){0};
+}
+
+/* ---- what a POST made ---- */
+
+struct made {
+	const char *id, *user_id;
+	bool has;
+};
+static const struct json_field made_fields[] = {
+    TEXT(made, id, JSON_REQUIRED, 1),
+    TEXT(made, user_id, offsetof(struct made, has), 0),
+};
+
+int inventory_made(const char *body, size_t len, struct inventory_made *ret, struct err *err)
+{
+	json_t *data;
+	AUTO(json_drop) json_t *json = open_envelope(body, len, &data, err);
+	struct made in = {0};
+	struct err why = {0};
+	if (!json)
+		return -1;
+	if (decode(data, made_fields, N_OF(made_fields), &in, &why) < 0)
+		return refuse_whole(&why, err);
+	ret->id = in.id;
+	ret->user_id = none_if_empty(in.user_id);
+	ret->json = TAKE(json);
+	return 0;
+}
+
+void inventory_made_done(struct inventory_made *made)
+{
+	json_decref(made->json);
+	*made = (struct inventory_made){0};
 }

@@ -1,7 +1,8 @@
-/* What the platform says it has: a page of a listing, and one sandbox in full. Pure: bytes in, structs
+/* What the platform says it has: a page of a listing, one sandbox in full, what a POST made. Pure: bytes in, structs
  * out. Anything that is not of the contract's form is refused as a whole; fields that are not read may
  * be anything. Of what is read:
- *   - an id has 1 to 256 bytes, a template and a status 0 to 256, none with control characters;
+ *   - an id has 1 to 256 bytes, a mount point 1 to 1024, a template and a status 0 to 256, none with
+ *     control characters;
  *   - a time is RFC 3339 and after 1970: Go's zero time and 0 mean "not set", and a thing without a
  *     time of creation would look old enough for anything;
  *   - where null or "" may stand for "none" this is said below. */
@@ -26,6 +27,7 @@ struct inventory_item {
 	const char *status;           /* sandboxes; else NULL */
 	const char *cluster_id;       /* sandboxes, where the scheduler tells it; none: NULL */
 	const char *source_volume_id; /* volumes that have one; none: NULL */
+	const char *user_id;          /* volumes, whose they are; none: NULL */
 	int64_t created_at_us;        /* wall clock */
 };
 struct inventory_page {
@@ -47,13 +49,17 @@ int inventory_volumes(const char *body, size_t len, struct inventory_page *ret,
 void inventory_item(const struct inventory_page *page, size_t at, struct inventory_item *ret);
 void inventory_page_done(struct inventory_page *page); /* for AUTO; safe on {0} */
 
+struct inventory_mount {
+	const char *volume_id, *mount_point;
+};
 struct inventory_sandbox {
-	json_t *json; /* owns every text */
+	json_t *json;     /* owns every text */
+	json_t *services; /* of it, an array of objects; NULL: none */
 	const char *id, *team_id, *template_id, *status;
 	/* SANDSWEEP_RUNTIME in the environment of any of its services; NULL: none, or a text that is no
 	 * id and so cannot be ours. */
 	const char *marker;
-	const char *mounts[INVENTORY_MOUNTS_MAX]; /* volume ids */
+	struct inventory_mount mounts[INVENTORY_MOUNTS_MAX];
 	size_t mount_count;
 	int64_t created_at_us;
 };
@@ -62,6 +68,18 @@ struct inventory_sandbox {
  * INVENTORY_MOUNTS_MAX mounts. That it is the sandbox that was asked for is not judged here. */
 int inventory_sandbox(const char *body, size_t len, struct inventory_sandbox *ret,
                       struct err *err) MUST_CHECK;
+/* The first service with this `id`, borrowed; NULL: there is none. */
+json_t *inventory_service(const struct inventory_sandbox *sandbox, const char *id);
 void inventory_sandbox_done(struct inventory_sandbox *sandbox); /* for AUTO; safe on {0} */
+
+struct inventory_made {
+	json_t *json; /* owns every text */
+	const char *id;
+	const char *user_id; /* volumes, whose it is; none: NULL */
+};
+/* {"success":true,"data":{...}} of the 201 to a POST: a snapshot or a volume. */
+int inventory_made(const char *body, size_t len, struct inventory_made *ret,
+                   struct err *err) MUST_CHECK;
+void inventory_made_done(struct inventory_made *made); /* for AUTO; safe on {0} */
 
 #endif

@@ -30,6 +30,8 @@ static const struct {
     [PLATFORM_SNAPSHOT_DELETE] = {"op=\"snapshot_delete\"", OUTCOMES("snapshot_delete")},
     [PLATFORM_SANDBOX_LIST] = {"op=\"sandbox_list\"", OUTCOMES("sandbox_list")},
     [PLATFORM_VOLUME_LIST] = {"op=\"volume_list\"", OUTCOMES("volume_list")},
+    [PLATFORM_SNAPSHOT_CREATE] = {"op=\"snapshot_create\"", OUTCOMES("snapshot_create")},
+    [PLATFORM_VOLUME_CREATE] = {"op=\"volume_create\"", OUTCOMES("volume_create")},
 };
 
 _Static_assert((int)OUT_FAULT == (int)METER_STATUSES, "labels are in the order of outcomes");

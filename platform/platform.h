@@ -1,4 +1,4 @@
-/* The sandbox platform's HTTP API, as far as deleting needs it: the only user of libcurl.
+/* The sandbox platform's HTTP API, as far as deleting and publishing need it: the only user of libcurl.
  * Asynchronous on our loop (curl multi, keep-alive, HTTP/2 by ALPN over TLS), every call with a
  * deadline and a bound on the answer's size. What an answer means for a row is not decided here. */
 #ifndef PLATFORM_PLATFORM_H
@@ -35,13 +35,17 @@ enum platform_op {
 	PLATFORM_SNAPSHOT_DELETE, /* DELETE /api/v1/sandboxvolumes/{parent}/snapshots/{id} */
 	PLATFORM_SANDBOX_LIST,    /* GET    /api/v1/sandboxes?limit=&offset= ; no id */
 	PLATFORM_VOLUME_LIST,     /* GET    /api/v1/sandboxvolumes ; no id, no paging */
+	PLATFORM_SNAPSHOT_CREATE, /* POST   /api/v1/sandboxvolumes/{parent}/snapshots ; no id */
+	PLATFORM_VOLUME_CREATE,   /* POST   /api/v1/sandboxvolumes ; no id */
 	PLATFORM_OP_COUNT,
 };
+
+enum { PLATFORM_REQUEST_MAX_BYTES = 64 * 1024 };
 
 /* How a call ended short of an answer that can be trusted. */
 enum platform_fault {
 	PLATFORM_ANSWERED, /* a complete, well-formed answer: look at status and code */
-	PLATFORM_CONNECT,  /* no connection (refused, DNS, TLS) */
+	PLATFORM_CONNECT,  /* no connection (refused, DNS, TLS): nothing was sent */
 	PLATFORM_TIMEOUT,
 	PLATFORM_RESET,     /* the connection broke before the answer was complete */
 	PLATFORM_MALFORMED, /* an answer that is no envelope of the contract */
@@ -59,8 +63,8 @@ struct platform_answer {
 	    retry_after_ms; /* 0: none. Seconds or an HTTP date (RFC 9110 10.2.3), at most an hour */
 	int64_t latency_us;
 	bool reused; /* the connection was kept alive from before */
-	/* The body of a trusted 2xx to a GET, for inventory.h; borrowed until `done` returns, whatever it sends or
-	 * cancels meanwhile. NULL otherwise. A listing's was not parsed yet: what inventory.h refuses
+	/* The body of a trusted 2xx to a GET or a POST, for inventory.h; borrowed until `done` returns, whatever it
+	 * sends or cancels meanwhile. NULL otherwise. A listing's was not parsed yet: what inventory.h refuses
 	 * of it is to be taken for PLATFORM_MALFORMED. */
 	const char *body;
 	size_t body_len;
@@ -77,18 +81,22 @@ void platform_free(struct platform *platform); /* cancels everything, calling ba
 struct platform_request {
 	enum platform_op op;
 	struct uuid team_id;     /* X-Team-ID */
-	const char *id;          /* percent-encoded into the path; NULL for a listing */
+	const char *id;          /* percent-encoded into the path; NULL for a listing or a POST */
 	const char *parent_id;   /* a snapshot's volume; else NULL */
+	const char *body;        /* JSON text of a POST, up to PLATFORM_REQUEST_MAX_BYTES; else NULL */
 	const char *traceparent; /* "" or a parent: the call gets a child span of it */
 	int64_t limit, offset;   /* PLATFORM_SANDBOX_LIST: rows of the page, and where it begins */
 	void (*done)(void *arg, const struct platform_answer *answer); /* exactly once, from the loop */
 	void *arg;
 };
-/* Everything is copied. NULL and *err (done is not called): ERR_RETRY without memory; ERR_REJECT
+/* Everything is copied. A POST goes out once at most, since a second one would make a second thing. It
+ * made its thing after a 2xx, it made none after CONNECT or a 4xx, and after all else nobody here can
+ * know. NULL and *err (done is not called): ERR_RETRY without memory; ERR_REJECT
  * "bad_id" for an id that cannot be one part of a path: NULL, empty, ".", ".." (whatever stands
  * between could resolve them and another resource would be deleted) or longer than 256 bytes;
  * "bad_page" for a limit outside 1..INVENTORY_PAGE_MAX, which the platform would change silently, or
- * an offset below 0. */
+ * an offset below 0; "bad_body" for a POST without a body, with an empty or a longer one, or any
+ * other call with one. */
 struct platform_call *platform_send(struct platform *platform,
                                     const struct platform_request *request,
                                     struct err *err) MUST_CHECK;

@@ -98,7 +98,7 @@ static void note_sandbox(struct item *item, const struct inventory_sandbox *sand
 {
 	json_t *mounts = json_array();
 	for (size_t i = 0; i < sandbox->mount_count; i++)
-		(void)json_array_append_new(mounts, json_string(sandbox->mounts[i]));
+		(void)json_array_append_new(mounts, json_string(sandbox->mounts[i].volume_id));
 	json_put_text(item->details, "state", sandbox->status);
 	json_put_text(item->details, "template", sandbox->template_id);
 	json_put_time(item->details, "created_at", sandbox->created_at_us);

@@ -1,10 +1,9 @@
-#include "store_api.h"
+#include "store_api_private.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/num.h"
-#include "call.h"
 
 #define COL(type, field, kind)                     \
 	{                                              \
@@ -13,23 +12,7 @@
 
 /* ---- shapes ---- */
 
-static const struct row_col function_cols[] = {
-    COL(store_function, id, ROW_UUID),
-    COL(store_function, team_id, ROW_UUID),
-    COL(store_function, active_revision_id, ROW_UUID),
-    COL(store_function, created_by, ROW_UUID),
-    COL(store_function, name, ROW_TEXT),
-    COL(store_function, slug, ROW_TEXT),
-    COL(store_function, domain_label, ROW_TEXT),
-    COL(store_function, enabled, ROW_BOOL),
-    {"created_at", ROW_TIME, offsetof(struct store_function, created_at_us)},
-    {"updated_at", ROW_TIME, offsetof(struct store_function, updated_at_us)},
-    {"deleted_at", ROW_TIME, offsetof(struct store_function, deleted_at_us)},
-    COL(store_function, min_warm, ROW_I64),
-    COL(store_function, max_active, ROW_I64),
-    COL(store_function, target_concurrency, ROW_I64),
-    COL(store_function, scale_down_after_seconds, ROW_I64),
-};
+static const struct row_col function_cols[] = {STORE_FUNCTION_COLS("", store_function, )};
 static const struct row_shape function_shape = {function_cols, N_OF(function_cols),
                                                 sizeof(struct store_function)};
 
@@ -41,6 +24,9 @@ static const struct row_col runtime_cols[] = {
     COL(store_runtime, sandbox_id, ROW_TEXT),
     COL(store_runtime, context_id, ROW_TEXT),
     {"runtime_updated_at", ROW_TIME, offsetof(struct store_runtime, runtime_updated_at_us)},
+    COL(store_runtime, team_id, ROW_UUID),
+    {"mapped_at", ROW_TIME, offsetof(struct store_runtime, mapped_at_us)},
+    COL(store_runtime, recent_events, ROW_JSON),
     COL(store_runtime, min_warm, ROW_I64),
     COL(store_runtime, max_active, ROW_I64),
     COL(store_runtime, target_concurrency, ROW_I64),
@@ -71,9 +57,8 @@ static const struct row_shape key_shape = {key_cols, N_OF(key_cols), sizeof(stru
 
 /* ---- answers ---- */
 
-/* Fills `row` from the only row of an answer. 1: filled, 0: no row, -1: *err says why. */
-static int single(const struct pg_result *res, const struct row_shape *shape, void *row,
-                  const struct err *failed, struct err *err)
+int front_single(const struct pg_result *res, const struct row_shape *shape, void *row,
+                 const struct err *failed, struct err *err)
 {
 	if (failed) {
 		*err = *failed;
@@ -92,7 +77,7 @@ static void on_function(const struct pg_call *call, const struct pg_result *res,
 {
 	struct store_function row;
 	struct err err = {0};
-	int found = single(res, &function_shape, &row, failed, &err);
+	int found = front_single(res, &function_shape, &row, failed, &err);
 	((store_function_fn *)call->fn)(call->arg, found > 0 ? &row : NULL, found < 0 ? &err : NULL);
 }
 
@@ -102,7 +87,7 @@ static void on_function_list(const struct pg_call *call, const struct pg_result 
 	store_function_list_fn *fn = (store_function_list_fn *)call->fn;
 	struct store_function row;
 	struct err err = {0};
-	if (single(res, &function_shape, &row, failed, &err) < 0) {
+	if (front_single(res, &function_shape, &row, failed, &err) < 0) {
 		fn(call->arg, NULL, &err);
 		return;
 	}
@@ -118,7 +103,7 @@ static void on_runtime(const struct pg_call *call, const struct pg_result *res,
 {
 	struct store_runtime row;
 	struct err err = {0};
-	int found = single(res, &runtime_shape, &row, failed, &err);
+	int found = front_single(res, &runtime_shape, &row, failed, &err);
 	((store_runtime_fn *)call->fn)(call->arg, found > 0 ? &row : NULL, found < 0 ? &err : NULL);
 }
 
@@ -127,7 +112,7 @@ static void on_key(const struct pg_call *call, const struct pg_result *res,
 {
 	struct key_row row;
 	struct err err = {0};
-	int found = single(res, &key_shape, &row, failed, &err);
+	int found = front_single(res, &key_shape, &row, failed, &err);
 	if (found > 0 && num_unhex(row.sha256, 2 * (size_t)HASH_SIZE, row.key.sha256) < 0)
 		found = err_set(&err, ERR_FATAL, "row_shape", "an API key's hash is not SHA-256 in hex");
 	((store_key_fn *)call->fn)(call->arg, found > 0 ? &row.key : NULL, found < 0 ? &err : NULL);
@@ -143,8 +128,7 @@ static void on_plain(const struct pg_call *call, const struct pg_result *res,
 
 /* ---- questions ---- */
 
-/* $1, $2, $3 of every statement about one function. */
-static void ref_params(struct pg_params *params, const struct store_ref *ref)
+void front_ref(struct pg_params *params, const struct store_ref *ref)
 {
 	struct uuid id = {0};
 	pg_params_init(params);
@@ -155,11 +139,36 @@ static void ref_params(struct pg_params *params, const struct store_ref *ref)
 	pg_param_uuid(params, &id);
 }
 
-static void actor_params(struct pg_params *params, const struct store_actor *actor)
+void front_who(struct pg_params *params, const struct store_actor *actor)
 {
 	pg_param_uuid(params, &actor->principal);
 	pg_param_text(params, actor->request_id);
-	pg_param_text(params, actor->traceparent);
+}
+
+void front_match(struct pg_params *params, const struct store_match *match)
+{
+	if (!match->given) {
+		pg_param_null(params);
+		return;
+	}
+	pg_param_array(params);
+	for (size_t i = 0; i < match->count; i++)
+		pg_item_i64(params, match->versions[i]);
+	pg_param_array_end(params);
+}
+
+void front_key(struct pg_params *params, const struct store_actor *actor)
+{
+	pg_param_text(params, actor->idempotency_key);
+	pg_param_text(params, actor->fingerprint);
+}
+
+void front_replay(struct pg_params *params, const struct uuid *team_id,
+                  const struct store_actor *actor)
+{
+	pg_params_init(params);
+	pg_param_uuid(params, team_id);
+	front_key(params, actor);
 }
 
 int store_function_list(struct pg_pool *pool, const struct uuid *team_id,
@@ -172,56 +181,83 @@ int store_function_list(struct pg_pool *pool, const struct uuid *team_id,
 	                 CALL(fn, arg), err);
 }
 
+int store_function_page(struct pg_pool *pool, const struct uuid *team_id,
+                        const struct store_page *page, store_function_list_fn *fn, void *arg,
+                        struct err *err)
+{
+	struct pg_params params;
+	pg_params_init(&params);
+	pg_param_uuid(&params, team_id);
+	if (page->created_at_us != 0)
+		pg_param_i64(&params, page->created_at_us);
+	else
+		pg_param_null(&params);
+	pg_param_uuid(&params, &page->id);
+	pg_param_i64(&params, page->limit);
+	return call_send(pool, NULL, QUERY_FUNCTION_PAGE, PG_READ, &params, on_function_list,
+	                 CALL(fn, arg), err);
+}
+
 int store_function_get(struct pg_pool *pool, const struct store_ref *ref, store_function_fn *fn,
                        void *arg, struct err *err)
 {
 	struct pg_params params;
-	ref_params(&params, ref);
+	front_ref(&params, ref);
 	return call_send(pool, NULL, QUERY_FUNCTION_GET, PG_READ, &params, on_function, CALL(fn, arg),
 	                 err);
 }
 
+void front_autoscaling(struct buf *out, const struct store_function_change *change)
+{
+	(void)buf_printf(out,
+	                 "{\"min_warm\": %lld, \"max_active\": %lld, \"target_concurrency\": %lld, "
+	                 "\"scale_down_after_seconds\": %lld}",
+	                 (long long)change->min_warm, (long long)change->max_active,
+	                 (long long)change->target_concurrency,
+	                 (long long)change->scale_down_after_seconds);
+}
+
 static void autoscaling_param(struct pg_params *params, const struct store_function_change *change)
 {
-	struct buf json;
-	buf_init(&json, 256);
+	AUTO(buf_done) struct buf json;
+	buf_init(&json, FRONT_AUTOSCALING_MAX);
 	if (change->has_autoscaling)
-		(void)buf_printf(&json,
-		                 "{\"min_warm\": %lld, \"max_active\": %lld, \"target_concurrency\": %lld, "
-		                 "\"scale_down_after_seconds\": %lld}",
-		                 (long long)change->min_warm, (long long)change->max_active,
-		                 (long long)change->target_concurrency,
-		                 (long long)change->scale_down_after_seconds);
+		front_autoscaling(&json, change);
 	pg_param_text(params, json.data);
 	params->text.failed |= json.failed;
-	buf_done(&json);
 }
 
 int store_function_update(struct pg_pool *pool, const struct store_ref *ref,
-                          const struct store_actor *actor,
+                          const struct store_actor *actor, const struct store_match *match,
                           const struct store_function_change *change, store_function_fn *fn,
                           void *arg, struct err *err)
 {
 	struct pg_params params;
-	ref_params(&params, ref);
+	front_ref(&params, ref);
 	pg_param_text(&params, change->name);
 	if (change->has_enabled)
 		pg_param_bool(&params, change->enabled);
 	else
 		pg_param_null(&params);
 	autoscaling_param(&params, change);
-	actor_params(&params, actor);
+	front_who(&params, actor);
+	pg_param_text(&params, actor->traceparent);
+	front_match(&params, match);
+	front_key(&params, actor);
 	return call_send(pool, NULL, QUERY_FUNCTION_UPDATE, PG_WRITE, &params, on_function,
 	                 CALL(fn, arg), err);
 }
 
 int store_function_delete(struct pg_pool *pool, const struct store_ref *ref,
-                          const struct store_actor *actor, store_function_fn *fn, void *arg,
-                          struct err *err)
+                          const struct store_actor *actor, const struct store_match *match,
+                          store_function_fn *fn, void *arg, struct err *err)
 {
 	struct pg_params params;
-	ref_params(&params, ref);
-	actor_params(&params, actor);
+	front_ref(&params, ref);
+	front_who(&params, actor);
+	pg_param_text(&params, actor->traceparent);
+	front_match(&params, match);
+	front_key(&params, actor);
 	return call_send(pool, NULL, QUERY_FUNCTION_DELETE, PG_WRITE, &params, on_function,
 	                 CALL(fn, arg), err);
 }
@@ -230,7 +266,8 @@ int store_runtime_get(struct pg_pool *pool, const struct store_ref *ref, store_r
                       void *arg, struct err *err)
 {
 	struct pg_params params;
-	ref_params(&params, ref);
+	front_ref(&params, ref);
+	pg_param_i64(&params, STORE_RUNTIME_EVENTS_MAX);
 	return call_send(pool, NULL, QUERY_RUNTIME_GET, PG_READ, &params, on_runtime, CALL(fn, arg),
 	                 err);
 }
@@ -244,11 +281,33 @@ int store_runtime_clear(struct pg_pool *pool, enum store_clear how, const struct
 	static const char *const reasons[] = {
 	    [STORE_RECYCLE] = "recycled", [STORE_RESTART] = "restarted"};
 	struct pg_params params;
-	ref_params(&params, ref);
+	front_ref(&params, ref);
 	pg_param_text(&params, types[how]);
 	pg_param_text(&params, reasons[how]);
-	actor_params(&params, actor);
+	front_who(&params, actor);
+	pg_param_text(&params, actor->traceparent);
+	front_key(&params, actor);
 	return call_send(pool, NULL, QUERY_RUNTIME_CLEAR, PG_WRITE, &params, on_runtime, CALL(fn, arg),
+	                 err);
+}
+
+int store_function_replay(struct pg_pool *pool, const struct uuid *team_id,
+                          const struct store_actor *actor, store_function_fn *fn, void *arg,
+                          struct err *err)
+{
+	struct pg_params params;
+	front_replay(&params, team_id, actor);
+	return call_send(pool, NULL, QUERY_REPLAY_FUNCTION, PG_READ, &params, on_function,
+	                 CALL(fn, arg), err);
+}
+
+int store_runtime_replay(struct pg_pool *pool, const struct uuid *team_id,
+                         const struct store_actor *actor, store_runtime_fn *fn, void *arg,
+                         struct err *err)
+{
+	struct pg_params params;
+	front_replay(&params, team_id, actor);
+	return call_send(pool, NULL, QUERY_REPLAY_RUNTIME, PG_READ, &params, on_runtime, CALL(fn, arg),
 	                 err);
 }
 

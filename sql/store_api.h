@@ -23,6 +23,9 @@ struct store_runtime {
 	bool enabled;
 	const char *sandbox_id, *context_id; /* NULL: none */
 	int64_t runtime_updated_at_us;       /* 0: none */
+	struct uuid team_id;
+	int64_t mapped_at_us;      /* since when the ledger has the sandbox; 0: it does not, or is not asked */
+	const char *recent_events; /* a JSON array; NULL: none, or not asked for */
 	int64_t min_warm, max_active, target_concurrency, scale_down_after_seconds;
 };
 
@@ -46,6 +49,17 @@ struct store_actor {
 	struct uuid principal; /* docs/api.md, "Keys"; never nil */
 	const char *request_id;
 	const char *traceparent; /* the request's own span */
+	/* NULL: none. The answer is kept under it, with a digest of the request, in the same
+	 * transaction; a key that was used meanwhile makes the write fail with ERR_REJECT "23505". */
+	const char *idempotency_key, *fingerprint;
+};
+/* Of which version a thing must be to be changed: the microseconds of its updated_at. */
+enum { STORE_VERSIONS_MAX = 16 };
+struct store_match {
+	bool given;  /* otherwise any will do */
+	bool exists; /* any will do, but it must be there */
+	int64_t versions[STORE_VERSIONS_MAX];
+	size_t count;
 };
 /* What PUT may change; absent: NULL or has_* false. */
 struct store_function_change {
@@ -55,19 +69,31 @@ struct store_function_change {
 	int64_t min_warm, max_active, target_concurrency, scale_down_after_seconds;
 };
 
+/* All of a team, last updated first. */
 int store_function_list(struct pg_pool *pool, const struct uuid *team_id,
                         store_function_list_fn *fn, void *arg, struct err *err) MUST_CHECK;
+/* The `limit` that come after this one (created_at_us 0: from the beginning), newest created first. */
+struct store_page {
+	int64_t created_at_us;
+	struct uuid id;
+	int64_t limit;
+};
+int store_function_page(struct pg_pool *pool, const struct uuid *team_id,
+                        const struct store_page *page, store_function_list_fn *fn, void *arg,
+                        struct err *err) MUST_CHECK;
 int store_function_get(struct pg_pool *pool, const struct store_ref *ref, store_function_fn *fn,
                        void *arg, struct err *err) MUST_CHECK;
-/* Changes, releases the runtimes when it disables, writes audit and outbox rows: one statement. */
+/* Changes, releases the runtimes when it disables, writes audit and outbox rows: one statement. A `match`
+ * that does not hold finds no function. */
 int store_function_update(struct pg_pool *pool, const struct store_ref *ref,
-                          const struct store_actor *actor,
+                          const struct store_actor *actor, const struct store_match *match,
                           const struct store_function_change *change, store_function_fn *fn,
                           void *arg, struct err *err) MUST_CHECK;
 /* Soft delete: releases everything of every revision, writes audit and outbox rows: one statement. */
 int store_function_delete(struct pg_pool *pool, const struct store_ref *ref,
-                          const struct store_actor *actor, store_function_fn *fn, void *arg,
-                          struct err *err) MUST_CHECK;
+                          const struct store_actor *actor, const struct store_match *match,
+                          store_function_fn *fn, void *arg, struct err *err) MUST_CHECK;
+enum { STORE_RUNTIME_EVENTS_MAX = 20 };
 int store_runtime_get(struct pg_pool *pool, const struct store_ref *ref, store_runtime_fn *fn,
                       void *arg, struct err *err) MUST_CHECK;
 /* Clears the mapping of the active revision, releases its sandbox, writes audit and outbox rows: one statement.
@@ -76,6 +102,14 @@ enum store_clear { STORE_RECYCLE, STORE_RESTART };
 int store_runtime_clear(struct pg_pool *pool, enum store_clear how, const struct store_ref *ref,
                         const struct store_actor *actor, store_runtime_fn *fn, void *arg,
                         struct err *err) MUST_CHECK;
+
+/* What was answered under the actor's key; NULL: it was not used. ERR_REJECT "SW007": for another request. */
+int store_function_replay(struct pg_pool *pool, const struct uuid *team_id,
+                          const struct store_actor *actor, store_function_fn *fn, void *arg,
+                          struct err *err) MUST_CHECK;
+int store_runtime_replay(struct pg_pool *pool, const struct uuid *team_id,
+                         const struct store_actor *actor, store_runtime_fn *fn, void *arg,
+                         struct err *err) MUST_CHECK;
 
 /* An API key by the SHA-256 of its text. */
 struct store_key {

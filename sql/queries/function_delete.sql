@@ -1,13 +1,18 @@
 -- Soft-delete a function. Its trigger takes every mapping and releases sandboxes, volumes, snapshots.
 -- $1 team, $2 the text of the path, $3 the same as a UUID or NULL, $4 principal, $5 request id,
--- $6 traceparent
-WITH target AS (
-    SELECT f.id
+-- $6 traceparent, $7 versions (updated_at in microseconds) of which it must be one, or NULL,
+-- $8 idempotency key or NULL, $9 its fingerprint
+WITH known AS (
+    SELECT f.id, f.updated_at
     FROM shared_gateway.functions f
     WHERE f.team_id = $1::uuid AND f.deleted_at IS NULL AND (f.id = $3::uuid OR f.slug = $2)
     ORDER BY f.id = $3::uuid DESC NULLS LAST
     LIMIT 1
     FOR NO KEY UPDATE
+), target AS (
+    SELECT k.id
+    FROM known k
+    WHERE $7::bigint[] IS NULL OR (extract(epoch FROM k.updated_at) * 1000000)::bigint = ANY ($7::bigint[])
 ), deleted AS (
     UPDATE shared_gateway.functions f
     SET enabled = false, deleted_at = now()
@@ -25,11 +30,16 @@ WITH target AS (
     SELECT $1::uuid, $4, 'function.delete', d.id, $5,
            coalesce((SELECT jsonb_build_object('event_id', w.event_id, 'event_type', w.type) FROM told w), '{}')
     FROM deleted d
+), answer AS (
+    SELECT d.id, d.team_id, d.active_revision_id, d.created_by, d.name, d.slug, d.domain_label, d.enabled,
+           d.created_at, d.updated_at, d.deleted_at,
+           coalesce((d.autoscaling ->> 'min_warm')::bigint, 0) AS min_warm,
+           coalesce((d.autoscaling ->> 'max_active')::bigint, 20) AS max_active,
+           coalesce((d.autoscaling ->> 'target_concurrency')::bigint, 80) AS target_concurrency,
+           coalesce((d.autoscaling ->> 'scale_down_after_seconds')::bigint, 300) AS scale_down_after_seconds
+    FROM deleted d
+), kept AS (
+    INSERT INTO sandsweep.idempotency_keys (team_id, key, fingerprint, result)
+    SELECT $1::uuid, $8, $9, to_jsonb(a) FROM answer a WHERE $8::text IS NOT NULL
 )
-SELECT d.id, d.team_id, d.active_revision_id, d.created_by, d.name, d.slug, d.domain_label, d.enabled,
-       d.created_at, d.updated_at, d.deleted_at,
-       coalesce((d.autoscaling ->> 'min_warm')::bigint, 0) AS min_warm,
-       coalesce((d.autoscaling ->> 'max_active')::bigint, 20) AS max_active,
-       coalesce((d.autoscaling ->> 'target_concurrency')::bigint, 80) AS target_concurrency,
-       coalesce((d.autoscaling ->> 'scale_down_after_seconds')::bigint, 300) AS scale_down_after_seconds
-FROM deleted d
+SELECT * FROM answer

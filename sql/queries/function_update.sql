@@ -1,14 +1,20 @@
 -- Change a function. Disabling takes every mapping (the triggers release the sandboxes) and tells it.
 -- $1 team, $2 the text of the path, $3 the same as a UUID or NULL,
 -- $4 name or NULL, $5 enabled or NULL, $6 autoscaling (jsonb) or NULL,
--- $7 principal, $8 request id, $9 traceparent
-WITH target AS (
-    SELECT f.id, f.enabled, set_config('sandsweep.reason', 'function_disabled', true)
+-- $7 principal, $8 request id, $9 traceparent,
+-- $10 versions (updated_at in microseconds) of which it must be one, or NULL,
+-- $11 idempotency key or NULL, $12 its fingerprint
+WITH known AS (
+    SELECT f.id, f.enabled, f.updated_at, set_config('sandsweep.reason', 'function_disabled', true)
     FROM shared_gateway.functions f
     WHERE f.team_id = $1::uuid AND f.deleted_at IS NULL AND (f.id = $3::uuid OR f.slug = $2)
     ORDER BY f.id = $3::uuid DESC NULLS LAST
     LIMIT 1
     FOR NO KEY UPDATE
+), target AS (
+    SELECT k.id, k.enabled
+    FROM known k
+    WHERE $10::bigint[] IS NULL OR (extract(epoch FROM k.updated_at) * 1000000)::bigint = ANY ($10::bigint[])
 ), changed AS (
     UPDATE shared_gateway.functions f
     SET name = coalesce($4, f.name), enabled = coalesce($5::boolean, f.enabled),
@@ -36,11 +42,16 @@ WITH target AS (
                'autoscaling', $6::jsonb, 'runtimes_released', (SELECT count(*) FROM cleared)))
            || coalesce((SELECT jsonb_build_object('event_id', w.event_id, 'event_type', w.type) FROM told w), '{}')
     FROM target t
+), answer AS (
+    SELECT c.id, c.team_id, c.active_revision_id, c.created_by, c.name, c.slug, c.domain_label, c.enabled,
+           c.created_at, c.updated_at, c.deleted_at,
+           coalesce((c.autoscaling ->> 'min_warm')::bigint, 0) AS min_warm,
+           coalesce((c.autoscaling ->> 'max_active')::bigint, 20) AS max_active,
+           coalesce((c.autoscaling ->> 'target_concurrency')::bigint, 80) AS target_concurrency,
+           coalesce((c.autoscaling ->> 'scale_down_after_seconds')::bigint, 300) AS scale_down_after_seconds
+    FROM changed c
+), kept AS (
+    INSERT INTO sandsweep.idempotency_keys (team_id, key, fingerprint, result)
+    SELECT $1::uuid, $11, $12, to_jsonb(a) FROM answer a WHERE $11::text IS NOT NULL
 )
-SELECT c.id, c.team_id, c.active_revision_id, c.created_by, c.name, c.slug, c.domain_label, c.enabled,
-       c.created_at, c.updated_at, c.deleted_at,
-       coalesce((c.autoscaling ->> 'min_warm')::bigint, 0) AS min_warm,
-       coalesce((c.autoscaling ->> 'max_active')::bigint, 20) AS max_active,
-       coalesce((c.autoscaling ->> 'target_concurrency')::bigint, 80) AS target_concurrency,
-       coalesce((c.autoscaling ->> 'scale_down_after_seconds')::bigint, 300) AS scale_down_after_seconds
-FROM changed c
+SELECT * FROM answer

@@ -3,7 +3,8 @@
 -- was there when the lock was granted, and that is what the event names. (The audit row keeps the event's
 -- id: by it a reconciliation sends it again, should it get lost.)
 -- $1 team, $2 the text of the path, $3 the same as a UUID or NULL, $4 the CloudEvents type,
--- $5 the reason (recycled, restarted), $6 principal, $7 request id, $8 traceparent
+-- $5 the reason (recycled, restarted), $6 principal, $7 request id, $8 traceparent,
+-- $9 idempotency key or NULL, $10 its fingerprint
 WITH target AS (
     SELECT f.id, f.enabled, f.active_revision_id, f.autoscaling,
            set_config('sandsweep.reason', $5, true)
@@ -37,13 +38,19 @@ WITH target AS (
                               'sandbox_id', (SELECT runtime_sandbox_id FROM cleared))
            || coalesce((SELECT jsonb_build_object('event_id', w.event_id, 'event_type', w.type) FROM told w), '{}')
     FROM target t
+), answer AS (
+    SELECT t.id AS function_id, r.id AS revision_id, coalesce(r.revision_number, 0) AS revision_number,
+           t.enabled, NULL::text AS sandbox_id, NULL::text AS context_id,
+           NULL::timestamptz AS runtime_updated_at, $1::uuid AS team_id, NULL::timestamptz AS mapped_at,
+           NULL::jsonb AS recent_events,
+           coalesce((t.autoscaling ->> 'min_warm')::bigint, 0) AS min_warm,
+           coalesce((t.autoscaling ->> 'max_active')::bigint, 20) AS max_active,
+           coalesce((t.autoscaling ->> 'target_concurrency')::bigint, 80) AS target_concurrency,
+           coalesce((t.autoscaling ->> 'scale_down_after_seconds')::bigint, 300) AS scale_down_after_seconds
+    FROM target t
+    LEFT JOIN shared_gateway.functions_revisions r ON r.id = t.active_revision_id
+), kept AS (
+    INSERT INTO sandsweep.idempotency_keys (team_id, key, fingerprint, result)
+    SELECT $1::uuid, $9, $10, to_jsonb(a) FROM answer a WHERE $9::text IS NOT NULL
 )
-SELECT t.id AS function_id, r.id AS revision_id, coalesce(r.revision_number, 0) AS revision_number,
-       t.enabled, NULL::text AS sandbox_id, NULL::text AS context_id,
-       NULL::timestamptz AS runtime_updated_at,
-       coalesce((t.autoscaling ->> 'min_warm')::bigint, 0) AS min_warm,
-       coalesce((t.autoscaling ->> 'max_active')::bigint, 20) AS max_active,
-       coalesce((t.autoscaling ->> 'target_concurrency')::bigint, 80) AS target_concurrency,
-       coalesce((t.autoscaling ->> 'scale_down_after_seconds')::bigint, 300) AS scale_down_after_seconds
-FROM target t
-LEFT JOIN shared_gateway.functions_revisions r ON r.id = t.active_revision_id
+SELECT * FROM answer

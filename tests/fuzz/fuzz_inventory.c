@@ -1,4 +1,4 @@
-/* libFuzzer target for the listings and whole sandboxes of the platform. Input: one byte that says
+/* libFuzzer target for the listings, whole sandboxes and made things of the platform. Input: one byte that says
  * which reader, and the body. */
 #include "platform/inventory.h"
 
@@ -8,12 +8,12 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-enum { TEXT_MAX_BYTES = 256 };
+enum { TEXT_MAX_BYTES = 256, MOUNT_POINT_MAX_BYTES = 1024 };
 
 /* Aborts unless `text` is what may go on into a table and a log line; jansson is the judge of UTF-8. */
-static void check_text(const char *text, size_t min)
+static void check_bytes(const char *text, size_t min, size_t max)
 {
-	if (!text || strlen(text) < min || strlen(text) > TEXT_MAX_BYTES)
+	if (!text || strlen(text) < min || strlen(text) > max)
 		abort();
 	for (const unsigned char *c = (const unsigned char *)text; *c; c++)
 		if (*c < 0x20 || *c == 0x7f || (c[0] == 0xc2 && c[1] < 0xa0))
@@ -22,6 +22,11 @@ static void check_text(const char *text, size_t min)
 	if (!json)
 		abort();
 	json_decref(json);
+}
+
+static void check_text(const char *text, size_t min)
+{
+	check_bytes(text, min, TEXT_MAX_BYTES);
 }
 
 static void check_optional(const char *text)
@@ -42,6 +47,7 @@ static void check_item(const struct inventory_item *item, bool volume)
 {
 	check_text(item->id, 1);
 	check_optional(item->source_volume_id);
+	check_optional(item->user_id);
 	check_optional(item->cluster_id);
 	if (item->created_at_us <= 0)
 		abort();
@@ -51,7 +57,7 @@ static void check_item(const struct inventory_item *item, bool volume)
 		return;
 	check_text(item->template_id, 0);
 	check_text(item->status, 0);
-	if (item->source_volume_id)
+	if (item->source_volume_id || item->user_id)
 		abort();
 }
 
@@ -71,6 +77,19 @@ static void check_page(struct inventory_page *page, bool volume)
 	inventory_page_done(page);
 }
 
+/* Each service that has an id is found by it, or another one in front of it that has the same. */
+static void check_services(const struct inventory_sandbox *sandbox)
+{
+	for (size_t at = 0; at < json_array_size(sandbox->services); at++) {
+		const char *id =
+		    json_string_value(json_object_get(json_array_get(sandbox->services, at), "id"));
+		const json_t *found = id ? inventory_service(sandbox, id) : NULL;
+		const char *found_id = json_string_value(json_object_get(found, "id"));
+		if (id && (!json_is_object(found) || !found_id || strcmp(found_id, id) != 0))
+			abort();
+	}
+}
+
 static void check_sandbox(struct inventory_sandbox *sandbox)
 {
 	check_text(sandbox->id, 1);
@@ -80,15 +99,26 @@ static void check_sandbox(struct inventory_sandbox *sandbox)
 	check_optional(sandbox->marker);
 	if (sandbox->created_at_us <= 0 || sandbox->mount_count > INVENTORY_MOUNTS_MAX)
 		abort();
-	for (size_t at = 0; at < sandbox->mount_count; at++)
-		check_text(sandbox->mounts[at], 1);
+	for (size_t at = 0; at < sandbox->mount_count; at++) {
+		check_text(sandbox->mounts[at].volume_id, 1);
+		check_bytes(sandbox->mounts[at].mount_point, 1, MOUNT_POINT_MAX_BYTES);
+	}
+	check_services(sandbox);
 	inventory_sandbox_done(sandbox);
+}
+
+static void check_made(struct inventory_made *made)
+{
+	check_text(made->id, 1);
+	check_optional(made->user_id);
+	inventory_made_done(made);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct inventory_page page;
 	struct inventory_sandbox sandbox;
+	struct inventory_made made;
 	struct err err = {0};
 	if (size < 1)
 		return 0;
@@ -98,14 +128,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (!body)
 		return 0;
 	memcpy(body, data + 1, len);
-	int reader = data[0] % 3;
+	int reader = data[0] % 4;
 	int rc = reader == 0   ? inventory_sandboxes(body, len, &page, &err)
 	         : reader == 1 ? inventory_volumes(body, len, &page, &err)
-	                       : inventory_sandbox(body, len, &sandbox, &err);
+	         : reader == 2 ? inventory_sandbox(body, len, &sandbox, &err)
+	                       : inventory_made(body, len, &made, &err);
 	free(body);
 	check_err(rc, &err);
 	if (rc == 0 && reader == 2)
 		check_sandbox(&sandbox);
+	else if (rc == 0 && reader == 3)
+		check_made(&made);
 	else if (rc == 0)
 		check_page(&page, reader == 1);
 	return 0;

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.sim import Client, Sim, SimError, start
+from tests.support.sim import OTHER_USER, USER, Client, Sim, SimError, start
 
 BUILD = Path(os.environ.get("SANDSWEEP_BUILD", Path(__file__).resolve().parents[2] / "build"))
 TEAM = "11111111-1111-4111-8111-111111111111"
@@ -238,7 +238,7 @@ def test_volume_list_get_and_hidden_ones(sim: Sim, api: Client) -> None:
     sim.seed(
         volumes=[
             sim.volume("vol-1", TEAM, age_s=5),
-            sim.volume("vol-2", TEAM, source_volume_id="vol-1", access_mode="RWX"),
+            sim.volume("vol-2", TEAM, source_volume_id="vol-1", access_mode="RWX", user_id="somebody"),
             sim.volume("owned", TEAM, owned=True),
             sim.volume("theirs", OTHER),
         ]
@@ -248,6 +248,7 @@ def test_volume_list_get_and_hidden_ones(sim: Sim, api: Client) -> None:
     fields = {"id", "team_id", "user_id", "access_mode", "created_at", "updated_at", "default_posix_uid", "default_posix_gid"}
     assert set(listed[1]) == fields and set(listed[0]) == fields | {"source_volume_id"}
     assert data(api, "GET", f"{VOLUMES}/vol-2") == listed[0]
+    assert [v["user_id"] for v in listed] == ["somebody", OTHER_USER]
     for hidden in ("owned", "theirs", "never"):
         error(api, "GET", f"{VOLUMES}/{hidden}", 404, "not_found")
     for hidden in ("owned", "theirs"):
@@ -277,6 +278,9 @@ def test_create_fork_snapshot(sim: Sim, api: Client) -> None:
     assert (copy["access_mode"], copy["default_posix_uid"]) == ("ROX", 7) and "source_volume_id" not in copy
     fork = data(api, "POST", f"{VOLUMES}/{made['id']}/fork", want=201)
     assert fork["source_volume_id"] == made["id"]
+    assert {v["user_id"] for v in (made, copy, fork)} == {USER} != {OTHER_USER} and sim.state("volume", copy["id"])["user_id"] == USER
+    state = sim.state("snapshot", snapshot["id"])
+    assert (state["volume_id"], state["name"], state["description"]) == (made["id"], "function-sb-1", "d")
     error(api, "POST", VOLUMES, 404, "not_found", {"snapshot_id": "never"})
     error(api, "POST", VOLUMES, 400, "bad_request", {"access_mode": "XXX"})
     error(api, "POST", f"{VOLUMES}/never/fork", 404, "not_found")
@@ -478,6 +482,26 @@ def test_journal_and_counters(sim: Sim, api: Client) -> None:
     assert sim.journal_end() == 4 and sim.counters()["sandbox_list"] == {"200": 1}
 
 
+def test_journal_says_what_was_made(sim: Sim, api: Client) -> None:
+    """Also where the answer was lost; a request that made nothing has no such field."""
+    sim.seed(volumes=[sim.volume("vol-1", TEAM)])
+    for op, kind, path, body in [
+        ("snapshot_create", "snapshot", f"{VOLUMES}/vol-1/snapshots", {"name": "n"}),
+        ("volume_create", "volume", VOLUMES, {}),
+        ("volume_fork", "volume", f"{VOLUMES}/vol-1/fork", {}),
+        ("sandbox_claim", "sandbox", SANDBOXES, {"template": "t"}),
+    ]:
+        made = data(api, "POST", path, body, want=201)
+        sim.fault("lost", op=op, count=1)
+        with pytest.raises((http.client.RemoteDisconnected, ConnectionError)):
+            api.request("POST", path, body)
+        sim.fault("status", op=op, status=409, count=1)
+        error(api, "POST", path, 409, "conflict", body)
+        first, lost, refused = sim.journal(op=op)
+        assert first["made"] == made.get("id", made.get("sandbox_id")) and lost["status"] == "lost" and "made" not in refused
+        assert sim.state(kind, lost["made"])["state"] == "live" and lost["made"] != first["made"]
+
+
 def test_journal_drops_the_oldest(sim: Sim, api: Client) -> None:
     sim.settings(journal_max=10)
     for n in range(25):
@@ -497,6 +521,8 @@ def test_seed_errors_name_what_is_wrong(sim: Sim) -> None:
     ]:
         with pytest.raises(SimError, match=text):
             sim.seed(sandboxes=[row])
+    with pytest.raises(SimError, match="a b is no user id"):
+        sim.seed(volumes=[sim.volume("vol-1", TEAM, user_id="a b")])
     with pytest.raises(SimError, match="404"):
         sim.remove("sandbox", "never")
     with pytest.raises(SimError, match="404"):

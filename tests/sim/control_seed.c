@@ -43,27 +43,34 @@ static int add_team(struct world *world, const char *name, uint32_t *ret, struct
 /* ---- volumes ---- */
 
 struct seed_volume {
-	const char *id, *team_id, *access_mode, *source_volume_id;
+	const char *id, *team_id, *user_id, *access_mode, *source_volume_id;
 	int64_t age_s;
 	bool owned, has;
 };
 static const struct json_field volume_fields[] = {
-    REQUIRED_TEXT(seed_volume, id),        REQUIRED_TEXT(seed_volume, team_id),
-    TEXT(seed_volume, access_mode),        TEXT(seed_volume, source_volume_id),
-    NUMBER(seed_volume, age_s, AGE_MAX_S), PART(seed_volume, owned, JSON_KIND_BOOL),
+    REQUIRED_TEXT(seed_volume, id),
+    REQUIRED_TEXT(seed_volume, team_id),
+    TEXT(seed_volume, user_id),
+    TEXT(seed_volume, access_mode),
+    TEXT(seed_volume, source_volume_id),
+    NUMBER(seed_volume, age_s, AGE_MAX_S),
+    PART(seed_volume, owned, JSON_KIND_BOOL),
 };
 
 static int seed_volume(struct sim *sim, json_t *json, struct err *err)
 {
 	struct world *world = &sim->world;
-	struct seed_volume in = {.access_mode = "RWO"};
+	struct seed_volume in = {.user_id = WORLD_OTHER_USER, .access_mode = "RWO"};
 	if (json_decode(json, volume_fields, N_OF(volume_fields), &in, err) < 0)
 		return -1;
 	struct volume_spec spec = {.id = in.id,
+	                           .user = ids_add(&world->users, in.user_id, strlen(in.user_id)),
 	                           .source = IDS_NONE,
 	                           .access = access_parse(in.access_mode),
 	                           .created_us = world->wall_us - in.age_s * 1000000,
 	                           .owned = in.owned};
+	if (spec.user == IDS_NONE)
+		return err_set(err, ERR_REJECT, "bad_json", "%s is no user id", in.user_id);
 	if (spec.access == ACCESS_COUNT)
 		return err_set(err, ERR_REJECT, "bad_json", "access_mode must be RWO, ROX or RWX");
 	if (in.source_volume_id && (spec.source = volume_find(world, in.source_volume_id)) == IDS_NONE)

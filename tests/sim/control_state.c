@@ -66,10 +66,25 @@ static void write_sandbox(const struct world *world, uint32_t slot, struct buf *
 static void write_volume(struct world *world, uint32_t slot, struct buf *out)
 {
 	const struct volume *volume = volume_at(world, slot);
-	(void)buf_printf(out, ",\"access_mode\":\"%s\",\"owned\":%s,\"active_mounts\":%u,",
-	                 access_name(volume->access), volume->owned ? "true" : "false",
-	                 volume_active_mounts(world, slot));
+	(void)buf_printf(out,
+	                 ",\"user_id\":\"%s\",\"access_mode\":\"%s\",\"owned\":%s,"
+	                 "\"active_mounts\":%u,",
+	                 ids_text(&world->users, volume->user), access_name(volume->access),
+	                 volume->owned ? "true" : "false", volume_active_mounts(world, slot));
 	render_active_mounts(world, slot, out);
+}
+
+/* One that is gone has no texts any more. */
+static void write_snapshot(const struct world *world, uint32_t slot, struct buf *out)
+{
+	const struct snapshot *snapshot = snapshot_at(world, slot);
+	(void)buf_printf(out, ",\"volume_id\":\"%s\"", ids_text(&world->volume_ids, snapshot->volume));
+	if (!snapshot_is_there(world, slot))
+		return;
+	(void)buf_str(out, ",\"name\":");
+	render_text(snapshot->name, out);
+	(void)buf_str(out, ",\"description\":");
+	render_text(snapshot->description, out);
 }
 
 static void write_one(struct world *world, enum kind kind, uint32_t slot, struct buf *out)
@@ -88,8 +103,7 @@ static void write_one(struct world *world, enum kind kind, uint32_t slot, struct
 	else if (kind == KIND_VOLUME)
 		write_volume(world, slot, out);
 	else
-		(void)buf_printf(out, ",\"volume_id\":\"%s\"",
-		                 ids_text(&world->volume_ids, snapshot_at(world, slot)->volume));
+		write_snapshot(world, slot, out);
 	(void)buf_char(out, '}');
 }
 

@@ -28,6 +28,7 @@ static void drop(struct journal *journal, uint64_t kept)
 {
 	while (journal->next - journal->first > kept) {
 		free(entry_at(journal, journal->first)->path);
+		free(entry_at(journal, journal->first)->made);
 		journal->first++;
 		journal->dropped++;
 		if (journal->first / CHUNK_ENTRIES == journal->chunk_first)
@@ -123,11 +124,25 @@ uint64_t journal_begin(struct journal *journal, const struct journal_request *re
 	return journal->next - 1;
 }
 
+/* NULL when it is not kept, or not any more. */
+static struct journal_entry *find(const struct journal *journal, uint64_t seq)
+{
+	return seq >= journal->first && seq < journal->next ? entry_at(journal, seq) : NULL;
+}
+
+void journal_made(struct journal *journal, uint64_t seq, const char *id)
+{
+	struct journal_entry *entry = find(journal, seq);
+	if (entry && !entry->made)
+		entry->made = strdup(id);
+}
+
 void journal_end(struct journal *journal, uint64_t seq, enum op op, int status)
 {
 	journal->counts[op][status < JOURNAL_STATUS_MAX ? status : JOURNAL_PENDING]++;
-	if (seq >= journal->first && seq < journal->next && seq > 0)
-		entry_at(journal, seq)->status = (uint16_t)status;
+	struct journal_entry *entry = find(journal, seq);
+	if (entry)
+		entry->status = (uint16_t)status;
 }
 
 /* ---- writing ---- */
@@ -190,6 +205,8 @@ static void write_entry(const struct journal *journal, uint64_t seq, struct buf 
 	write_path(entry, out);
 	(void)buf_str(out, ",\"id\":");
 	write_string(out, entry->id);
+	if (entry->made)
+		(void)buf_printf(out, ",\"made\":\"%s\"", entry->made);
 	(void)buf_printf(out, ",\"team\":\"%s\"", ids_text(&journal->teams, entry->team));
 	write_trace(entry, out);
 	(void)buf_str(out, ",\"status\":");

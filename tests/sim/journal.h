@@ -17,6 +17,7 @@ enum { JOURNAL_STATUS_MAX = 600 };
 struct journal_entry {
 	int64_t at_us;          /* CLOCK_REALTIME, of arrival */
 	char *path;             /* owned; NULL: what the op and the id say */
+	char *made;             /* owned id of what the request made; NULL: nothing */
 	uint32_t team;          /* in the journal's own names; IDS_NONE: none was sent */
 	uint32_t mounts_active; /* of the volume; of the sandbox: how many it has */
 	uint16_t status;        /* HTTP or enum journal_status */
@@ -54,6 +55,9 @@ void journal_reset(struct journal *journal);
  * memory. */
 uint64_t journal_begin(struct journal *journal, const struct journal_request *request,
                        int64_t entries_max);
+/* Says what a request made, whatever becomes of its answer. seq as of journal_begin(); 0: nothing is
+ * kept. */
+void journal_made(struct journal *journal, uint64_t seq, const char *id);
 /* Says how a request ended, and counts it. seq 0 (not in the journal) is only counted. */
 void journal_end(struct journal *journal, uint64_t seq, enum op op, int status);
 

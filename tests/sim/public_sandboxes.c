@@ -347,12 +347,14 @@ static void create(struct exchange *exchange, const struct claim *claim, struct 
 	    .services = claim->services_text,
 	    .mounts = claim->mount_list,
 	    .mount_count = claim->mount_count};
-	if (spec.team == IDS_NONE || spec.template == IDS_NONE)
+	if (spec.team == IDS_NONE || spec.template == IDS_NONE) {
 		answer_error(sim, 400, "bad_request", "invalid request: team or template", ret);
-	else if (world_add_sandbox(world, &spec, &slot) != WORLD_OK)
+	} else if (world_add_sandbox(world, &spec, &slot) != WORLD_OK) {
 		answer_refusal(sim, WORLD_FULL, "", ret);
-	else
+	} else {
+		journal_made(&sim->journal, exchange->seq, id);
 		write_claimed(sim, slot, ret);
+	}
 }
 
 void public_sandbox_claim(struct exchange *exchange, uint32_t team, struct answer *ret)

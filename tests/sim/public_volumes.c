@@ -100,13 +100,16 @@ static void create(struct exchange *exchange, struct volume_spec *spec, struct a
 	made_id(id);
 	spec->id = id;
 	spec->team = world_add_team(&sim->world, exchange->team);
+	spec->user = ids_add(&sim->world.users, WORLD_USER, strlen(WORLD_USER));
 	spec->created_us = sim->world.wall_us;
-	if (spec->team == IDS_NONE)
+	if (spec->team == IDS_NONE) {
 		answer_error(sim, 400, "bad_request", "invalid request: team", ret);
-	else if (volume_add(&sim->world, spec, &slot) != WORLD_OK)
+	} else if (volume_add(&sim->world, spec, &slot) != WORLD_OK) {
 		answer_refusal(sim, WORLD_FULL, "", ret);
-	else
+	} else {
+		journal_made(&sim->journal, exchange->seq, id);
 		show(sim, 201, slot, ret);
+	}
 }
 
 void public_volume_create(struct exchange *exchange, uint32_t team, struct answer *ret)
@@ -214,6 +217,7 @@ void public_snapshot_create(struct exchange *exchange, uint32_t team, struct ans
 		answer_refusal(sim, WORLD_FULL, "", ret);
 		return;
 	}
+	journal_made(&sim->journal, exchange->seq, id);
 	render_snapshot(&sim->world, slot, answer_begin(sim, 201, ret));
 	answer_end(sim);
 }

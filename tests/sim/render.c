@@ -2,7 +2,6 @@
 
 #include "base/clock.h"
 
-#define USER_ID "5a0d0b0e-0000-4000-8000-000000000001"
 #define NEVER "\"0001-01-01T00:00:00Z\"" /* Go's zero time: not set */
 
 void render_text(const char *text, struct buf *out)
@@ -95,7 +94,7 @@ void render_sandbox(const struct world *world, uint32_t slot, struct buf *out)
 	field(out, "{\"id\":\"", id);
 	field(out, ",\"template_id\":\"", ids_text(&world->templates, sandbox->template));
 	field(out, ",\"team_id\":\"", ids_text(&world->teams, sandbox->team));
-	(void)buf_str(out, ",\"user_id\":\"" USER_ID "\",\"auto_resume\":true");
+	(void)buf_str(out, ",\"user_id\":\"" WORLD_USER "\",\"auto_resume\":true");
 	status_fields(world, sandbox, out);
 	date_fields(out, sandbox->created_us, ",\"created_at\":\"", ",\"claimed_at\":\"");
 	field(out, ",\"pod_name\":\"pod-", id);
@@ -115,7 +114,7 @@ void render_volume(const struct world *world, uint32_t slot, struct buf *out)
 	const struct volume *volume = volume_at(world, slot);
 	field(out, "{\"id\":\"", ids_text(&world->volume_ids, slot));
 	field(out, ",\"team_id\":\"", ids_text(&world->teams, volume->team));
-	(void)buf_str(out, ",\"user_id\":\"" USER_ID "\"");
+	field(out, ",\"user_id\":\"", ids_text(&world->users, volume->user));
 	field(out, ",\"access_mode\":\"", access_name(volume->access));
 	date_fields(out, volume->created_us, ",\"created_at\":\"", ",\"updated_at\":\"");
 	if (volume->source != IDS_NONE)

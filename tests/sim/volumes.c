@@ -135,6 +135,7 @@ enum world_answer volume_add(struct world *world, const struct volume_spec *spec
 	                          .posix_uid = spec->posix_uid,
 	                          .posix_gid = spec->posix_gid,
 	                          .team = spec->team,
+	                          .user = spec->user,
 	                          .source = spec->source,
 	                          .first_snapshot = IDS_NONE,
 	                          .presence = PRESENCE_LIVE,

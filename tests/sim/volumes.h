@@ -16,7 +16,8 @@ struct volume {
 	int64_t posix_uid, posix_gid;
 	struct volume_mount *mounts; /* owned: active ones, and some that are not any more */
 	uint32_t mount_count, mount_cap;
-	uint32_t team, source;   /* source volume or IDS_NONE */
+	uint32_t team, user;
+	uint32_t source;         /* volume or IDS_NONE */
 	uint32_t first_snapshot; /* of this volume, or IDS_NONE */
 	uint8_t presence, access;
 	bool owned; /* belongs to the platform itself: hidden from the public API */
@@ -32,7 +33,7 @@ void volumes_done(struct world *world); /* part of world_done() */
 
 struct volume_spec {
 	const char *id;
-	uint32_t team, source;
+	uint32_t team, user, source;
 	enum access_mode access;
 	int64_t created_us, posix_uid, posix_gid;
 	bool owned;

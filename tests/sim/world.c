@@ -14,6 +14,7 @@ void world_init(struct world *world, const struct settings *settings)
 	ids_init(&world->teams, WORLD_NAMES_MAX);
 	ids_init(&world->templates, WORLD_NAMES_MAX);
 	ids_init(&world->clusters, WORLD_NAMES_MAX);
+	ids_init(&world->users, WORLD_NAMES_MAX);
 	ids_init(&world->sandbox_ids, WORLD_THINGS_MAX);
 	ids_init(&world->volume_ids, WORLD_THINGS_MAX);
 	ids_init(&world->snapshot_ids, WORLD_THINGS_MAX);
@@ -48,8 +49,9 @@ void world_done(struct world *world)
 	slab_done(&world->sandbox_slab);
 	slab_done(&world->volume_slab);
 	slab_done(&world->snapshot_slab);
-	struct ids *all[] = {&world->teams,       &world->templates,  &world->clusters,
-	                     &world->sandbox_ids, &world->volume_ids, &world->snapshot_ids};
+	struct ids *all[] = {&world->teams,       &world->templates,   &world->clusters,
+	                     &world->users,       &world->sandbox_ids, &world->volume_ids,
+	                     &world->snapshot_ids};
 	for (size_t i = 0; i < N_OF(all); i++)
 		ids_done(all[i]);
 }

@@ -15,6 +15,11 @@
 #include "settings.h"
 #include "slab.h"
 
+/* Whose the token is: everything that is made through the API is this user's. */
+#define WORLD_USER "5a0d0b0e-0000-4000-8000-000000000001"
+/* Whose a seeded volume is unless its row says otherwise. */
+#define WORLD_OTHER_USER "5a0d0b0e-0000-4000-8000-000000000002"
+
 enum { WORLD_THINGS_MAX = 1 << 24, WORLD_NAMES_MAX = 100000, WORLD_MOUNTS_MAX = 64 };
 
 /* GONE keeps the id: seeded again, the thing is back ("resurrected"). */
@@ -50,7 +55,7 @@ struct team {
 struct world {
 	const struct settings *settings;
 	int64_t now_us, wall_us;
-	struct ids teams, templates, clusters;
+	struct ids teams, templates, clusters, users;
 	struct ids sandbox_ids, volume_ids, snapshot_ids;
 	struct slab team_slab, sandbox_slab, volume_slab, snapshot_slab;
 	struct expiry expiry; /* sandboxes on their way out */

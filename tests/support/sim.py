@@ -17,6 +17,9 @@ import subprocess
 import time
 import urllib.parse
 
+# What is made through the API is the user's whose the token is; a seeded volume is another's by default.
+USER = "5a0d0b0e-0000-4000-8000-000000000001"
+OTHER_USER = "5a0d0b0e-0000-4000-8000-000000000002"
 TOKEN = "s0_sim_0123456789abcdef0123456789abcdef0123456789abcdef"
 JOURNAL_PAGE = 10000
 
@@ -95,7 +98,7 @@ class Sim:
 
     @staticmethod
     def volume(id, team, **more):
-        """A row for seed(volumes=). more: access_mode, owned, source_volume_id, age_s."""
+        """A row for seed(volumes=). more: user_id, access_mode, owned, source_volume_id, age_s."""
         return {"id": id, "team_id": team, **more}
 
     @staticmethod

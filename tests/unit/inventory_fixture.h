@@ -1,4 +1,4 @@
-/* What test_inventory.c and test_inventory_refused.c stand on: bodies in parts, and the three readers
+/* What test_inventory.c and test_inventory_refused.c stand on: bodies in parts, and the four readers
  * behind one call. */
 #ifndef TESTS_UNIT_INVENTORY_FIXTURE_H
 #define TESTS_UNIT_INVENTORY_FIXTURE_H
@@ -15,13 +15,14 @@
 #include "base/macros.h"
 #include "platform/inventory.h"
 
-/* ---- one reader of the three, as a row of a table ---- */
+/* ---- one reader of the four, as a row of a table ---- */
 
-enum reader { SANDBOXES, VOLUMES, SANDBOX };
+enum reader { SANDBOXES, VOLUMES, SANDBOX, MADE };
 
 union got {
 	struct inventory_page page;
 	struct inventory_sandbox sandbox;
+	struct inventory_made made;
 };
 
 /* From memory of exactly its size, so that a sanitizer sees a read past it. */
@@ -36,6 +37,7 @@ static int read_bytes(enum reader reader, const char *body, size_t len, union go
 	case SANDBOXES: rc = inventory_sandboxes(copy, len, &ret->page, err); break;
 	case VOLUMES: rc = inventory_volumes(copy, len, &ret->page, err); break;
 	case SANDBOX: rc = inventory_sandbox(copy, len, &ret->sandbox, err); break;
+	case MADE: rc = inventory_made(copy, len, &ret->made, err); break;
 	}
 	free(copy); /* nothing of the result may need it */
 	return rc;
@@ -45,6 +47,8 @@ static void drop(enum reader reader, union got *got)
 {
 	if (reader == SANDBOX)
 		inventory_sandbox_done(&got->sandbox);
+	else if (reader == MADE)
+		inventory_made_done(&got->made);
 	else
 		inventory_page_done(&got->page);
 }
@@ -80,6 +84,7 @@ static void must_read(enum reader reader, const char *body, union got *ret)
 
 #define ENV(env) \
 	",\"services\":[{\"id\":\"web\",\"runtime\":{\"type\":\"cmd\",\"env_vars\":" env "}}]"
+#define MOUNT(volume, point) "{\"sandboxvolume_id\":\"" volume "\",\"mount_point\":\"" point "\"}"
 #define MARK(text) "{\"runtime\":{\"env_vars\":{\"SANDSWEEP_RUNTIME\":\"" text "\"}}}"
 
 enum { AT_S = 1767323045 }; /* 2026-01-02T03:04:05Z */

@@ -1,6 +1,5 @@
-/* What test_platform.c and test_platform_listing.c stand on: a small HTTP server that misbehaves on
- * demand (the last part of the path is the id of a script) and a client, both on the loop of the
- * test. */
+/* What the tests of the client stand on: a small HTTP server that misbehaves on demand (the last part
+ * of the path is the id of a script) and a client, both on the loop of the test. */
 #ifndef TESTS_UNIT_PLATFORM_FIXTURE_H
 #define TESTS_UNIT_PLATFORM_FIXTURE_H
 
@@ -19,6 +18,7 @@
 
 #include "base/loop.h"
 #include "base/macros.h"
+#include "base/num.h"
 #include "platform/platform.h"
 
 #pragma GCC diagnostic ignored "-Wunused-function" /* no test needs all of it */
@@ -26,6 +26,7 @@
 enum {
 	CONNS_MAX = 512,
 	BODY_MAX = 4096,
+	IN_MAX = PLATFORM_REQUEST_MAX_BYTES + 4096,
 	REPLY_MAX = 160 * 1024,
 	MANY = 64, /* calls at once */
 	TIMEOUT_MS = 400,
@@ -39,7 +40,7 @@ struct server;
 struct conn {
 	struct server *server;
 	struct loop_io io;
-	char in[4096];
+	char in[IN_MAX];
 	size_t len;
 };
 struct server {
@@ -47,8 +48,9 @@ struct server {
 	struct loop_io io;
 	struct conn *conns[CONNS_MAX];
 	int port, accepted, requests, open, open_most;
-	char head[4096];   /* of the last request */
-	const char *reply; /* to every request, whatever its path; NULL: the script's */
+	char head[4096], body[IN_MAX]; /* of the last request */
+	const char *reply;             /* to every request, whatever its path; NULL: the script's */
+	const char *script;            /* for every request, whatever its path; NULL: the path's */
 };
 
 static void conn_close(struct conn *conn, bool reset)
@@ -101,13 +103,17 @@ static const struct script {
     {"bad-length", CLOSE, "HTTP/1.1 200 OK\r\nContent-Length: many\r\n\r\n" OK_BODY},
 };
 
-static const struct script *script_of(const char *head)
+static const struct script *script_of(const struct server *server)
 {
-	const char *end = strstr(head, " HTTP/1.1\r\n");
-	const char *id = end ? memrchr(head, '/', (size_t)(end - head)) : NULL;
+	const char *end = strstr(server->head, " HTTP/1.1\r\n");
+	const char *id = end ? memrchr(server->head, '/', (size_t)(end - server->head)) : NULL;
+	size_t len = id ? (size_t)(end - ++id) : 0;
+	if (server->script) {
+		id = server->script;
+		len = strlen(id);
+	}
 	for (size_t i = 0; id && i < N_OF(scripts); i++)
-		if (strlen(scripts[i].id) == (size_t)(end - id - 1) &&
-		    strncmp(id + 1, scripts[i].id, (size_t)(end - id - 1)) == 0)
+		if (strlen(scripts[i].id) == len && strncmp(id, scripts[i].id, len) == 0)
 			return &scripts[i];
 	return &scripts[0];
 }
@@ -119,15 +125,16 @@ static void say(const struct conn *conn, const char *text)
 }
 
 /* Answers one request; false when the connection is gone with it. */
-static bool serve(struct conn *conn, size_t head_len)
+static bool serve(struct conn *conn, size_t head_len, size_t body_len)
 {
 	struct server *server = conn->server;
 	(void)snprintf(server->head, sizeof(server->head), "%.*s", (int)head_len, conn->in);
+	(void)snprintf(server->body, sizeof(server->body), "%.*s", (int)body_len, conn->in + head_len);
 	server->requests++;
-	memmove(conn->in, conn->in + head_len, conn->len - head_len);
-	conn->len -= head_len;
+	conn->len -= head_len + body_len;
+	memmove(conn->in, conn->in + head_len + body_len, conn->len);
 	conn->in[conn->len] = '\0';
-	const struct script *script = server->reply ? &scripts[0] : script_of(server->head);
+	const struct script *script = server->reply ? &scripts[0] : script_of(server);
 	if (server->reply)
 		say(conn, server->reply);
 	else if (script->reply)
@@ -138,6 +145,18 @@ static bool serve(struct conn *conn, size_t head_len)
 	if (script->then != STAY)
 		conn_close(conn, script->then == RESET);
 	return script->then == STAY;
+}
+
+static size_t body_len_of(const char *head)
+{
+	static const char name[] = "\r\nContent-Length: ";
+	const char *at = strstr(head, name);
+	int64_t len = 0;
+	if (at) {
+		at += sizeof(name) - 1;
+		assert_int_equal(num_i64(at, strcspn(at, "\r"), 0, IN_MAX, &len), 0);
+	}
+	return (size_t)len;
 }
 
 static void on_conn(void *arg, uint32_t events)
@@ -156,9 +175,11 @@ static void on_conn(void *arg, uint32_t events)
 		conn_close(conn, false);
 		return;
 	}
-	for (char *end; (end = strstr(conn->in, "\r\n\r\n"));)
-		if (!serve(conn, (size_t)(end - conn->in) + 4))
+	for (char *end; (end = strstr(conn->in, "\r\n\r\n"));) {
+		size_t head_len = (size_t)(end - conn->in) + 4, body_len = body_len_of(conn->in);
+		if (conn->len < head_len + body_len || !serve(conn, head_len, body_len))
 			return;
+	}
 }
 
 static void on_accept(void *arg, uint32_t events)

@@ -1,4 +1,4 @@
-/* What is read of listings and of whole sandboxes: platform/inventory.c. */
+/* What is read of listings, of whole sandboxes and of what was made: platform/inventory.c. */
 #include "platform/inventory.h"
 
 #include "inventory_fixture.h"
@@ -66,7 +66,7 @@ static void test_pages(void **state)
 		    strcmp(OR_NONE(item.template_id), OR_NONE(pages[i].template_id)) != 0 ||
 		    strcmp(OR_NONE(item.status), OR_NONE(pages[i].status)) != 0 ||
 		    strcmp(OR_NONE(item.cluster_id), OR_NONE(pages[i].cluster_id)) != 0 ||
-		    item.created_at_us != pages[i].created_at_us || item.source_volume_id)
+		    item.created_at_us != pages[i].created_at_us || item.source_volume_id || item.user_id)
 			fail_msg("%s: %s, %s, %s, %s, %lld", pages[i].name, OR_NONE(item.id),
 			         OR_NONE(item.template_id), OR_NONE(item.status), OR_NONE(item.cluster_id),
 			         (long long)item.created_at_us);
@@ -78,18 +78,21 @@ static void test_pages(void **state)
 static const struct {
 	const char *name, *body;
 	size_t count;
-	const char *id, *source; /* of the last row */
+	const char *id, *source, *user; /* of the last row */
 } volumes[] = {
-    {"null", DATA("null"), 0, NULL, NULL},
-    {"empty", VOLS(""), 0, NULL, NULL},
-    {"one", VOLS(VOL("")), 1, "v-1", NULL},
-    {"with a source", VOLS(VOL(",\"source_volume_id\":\"v-0\"")), 1, "v-1", "v-0"},
-    {"a source that is null", VOLS(VOL(",\"source_volume_id\":null")), 1, "v-1", NULL},
-    {"a source that is empty", VOLS(VOL(",\"source_volume_id\":\"\"")), 1, "v-1", NULL},
+    {"null", DATA("null"), 0, NULL, NULL, NULL},
+    {"empty", VOLS(""), 0, NULL, NULL, NULL},
+    {"one", VOLS(VOL("")), 1, "v-1", NULL, NULL},
+    {"with a source", VOLS(VOL(",\"source_volume_id\":\"v-0\"")), 1, "v-1", "v-0", NULL},
+    {"a source that is null", VOLS(VOL(",\"source_volume_id\":null")), 1, "v-1", NULL, NULL},
+    {"a source that is empty", VOLS(VOL(",\"source_volume_id\":\"\"")), 1, "v-1", NULL, NULL},
+    {"with a user", VOLS(VOL(",\"user_id\":\"u-1\"")), 1, "v-1", NULL, "u-1"},
+    {"a user that is null", VOLS(VOL(",\"user_id\":null")), 1, "v-1", NULL, NULL},
+    {"a user that is empty", VOLS(VOL(",\"user_id\":\"\"")), 1, "v-1", NULL, NULL},
     {"fields nobody reads",
      VOLS(VOL(",\"team_id\":7,\"template_id\":\"x\",\"access_mode\":null,\"status\":\"?\"")), 1,
-     "v-1", NULL},
-    {"two", VOLS(VOL("") ",{\"id\":\"v-2\"," TIME "}"), 2, "v-2", NULL},
+     "v-1", NULL, NULL},
+    {"two", VOLS(VOL("") ",{\"id\":\"v-2\"," TIME "}"), 2, "v-2", NULL, NULL},
 };
 
 static void test_volumes(void **state)
@@ -105,9 +108,10 @@ static void test_volumes(void **state)
 		inventory_item(&got.page, got.page.count - 1, &item);
 		if (strcmp(OR_NONE(item.id), OR_NONE(volumes[i].id)) != 0 ||
 		    strcmp(OR_NONE(item.source_volume_id), OR_NONE(volumes[i].source)) != 0 ||
+		    strcmp(OR_NONE(item.user_id), OR_NONE(volumes[i].user)) != 0 ||
 		    item.created_at_us != (volumes[i].id ? at_us : 0))
-			fail_msg("%s: %s, %s", volumes[i].name, OR_NONE(item.id),
-			         OR_NONE(item.source_volume_id));
+			fail_msg("%s: %s, %s, %s", volumes[i].name, OR_NONE(item.id),
+			         OR_NONE(item.source_volume_id), OR_NONE(item.user_id));
 		assert_null(item.template_id);
 		assert_null(item.status);
 		assert_null(item.cluster_id);
@@ -136,7 +140,7 @@ static void test_rows_past_the_end(void **state)
 static const struct {
 	const char *name, *body, *marker;
 	size_t mount_count;
-	const char *mount; /* the last */
+	const char *mount; /* the last: volume and point */
 } wholes[] = {
     {"neither services nor mounts", FULL(""), NULL, 0, NULL},
     {"both null", FULL(",\"services\":null,\"mounts\":null"), NULL, 0, NULL},
@@ -162,13 +166,10 @@ static const struct {
     {"the same marker twice", FULL(",\"services\":[" MARK("a") "," MARK("a") "]"), "a", 0, NULL},
     {"one marker and one that is none", FULL(",\"services\":[" MARK("a") "," MARK("") "]"), "a", 0,
      NULL},
-    {"mounts",
-     FULL(",\"mounts\":[{\"sandboxvolume_id\":\"v-1\",\"mount_point\":\"/a\"},"
-          "{\"sandboxvolume_id\":\"v-2\",\"mount_point\":null}]"),
-     NULL, 2, "v-2"},
+    {"mounts", FULL(",\"mounts\":[" MOUNT("v-1", "/a") "," MOUNT("v-2", "/b c/\xc3\xa9") "]"), NULL,
+     2, "v-2 /b c/\xc3\xa9"},
     {"a marker and a mount",
-     FULL(",\"services\":[" MARK("a") "],\"mounts\":[{\"sandboxvolume_id\":\"v-1\"}]"), "a", 1,
-     "v-1"},
+     FULL(",\"services\":[" MARK("a") "],\"mounts\":[" MOUNT("v-1", ".") "]"), "a", 1, "v-1 ."},
 };
 
 static void test_wholes(void **state)
@@ -183,12 +184,16 @@ static void test_wholes(void **state)
 		assert_string_equal(sandbox->template_id, "py");
 		assert_string_equal(sandbox->status, "running");
 		assert_int_equal(sandbox->created_at_us, at_us);
-		const char *mount = sandbox->mount_count ? sandbox->mounts[sandbox->mount_count - 1] : NULL;
+		char mount[64] = "none";
+		if (sandbox->mount_count > 0) {
+			const struct inventory_mount *last = &sandbox->mounts[sandbox->mount_count - 1];
+			(void)snprintf(mount, sizeof(mount), "%s %s", last->volume_id, last->mount_point);
+		}
 		if (strcmp(OR_NONE(sandbox->marker), OR_NONE(wholes[i].marker)) != 0 ||
 		    sandbox->mount_count != wholes[i].mount_count ||
-		    strcmp(OR_NONE(mount), OR_NONE(wholes[i].mount)) != 0)
+		    strcmp(mount, OR_NONE(wholes[i].mount)) != 0)
 			fail_msg("%s: %s, %zu mounts, %s", wholes[i].name, OR_NONE(sandbox->marker),
-			         sandbox->mount_count, OR_NONE(mount));
+			         sandbox->mount_count, mount);
 		inventory_sandbox_done(sandbox);
 		inventory_sandbox_done(sandbox);
 	}
@@ -214,13 +219,79 @@ static void test_a_marker_that_is_too_long(void **state)
 	}
 }
 
+/* ---- services ---- */
+
+#define SERVICES                                                                                  \
+	"{\"port\":1},{\"id\":7,\"port\":2},{\"id\":\"web\",\"port\":3},{\"id\":\"web\",\"port\":4}," \
+	"{\"id\":\"\",\"port\":5},{\"id\":null,\"port\":6},{\"id\":\"web2\",\"port\":7}"
+
+static const struct {
+	const char *body, *id;
+	int port; /* 0: none is found */
+} services[] = {
+    {FULL(",\"services\":[" SERVICES "]"), "web", 3},
+    {FULL(",\"services\":[" SERVICES "]"), "web2", 7},
+    {FULL(",\"services\":[" SERVICES "]"), "", 5},
+    {FULL(",\"services\":[" SERVICES "]"), "7", 0},
+    {FULL(",\"services\":[" SERVICES "]"), "we", 0},
+    {FULL(",\"services\":[" SERVICES "]"), "Web", 0},
+    {FULL(",\"services\":[]"), "web", 0},
+    {FULL(",\"services\":null"), "web", 0},
+    {FULL(""), "web", 0},
+};
+
+static void test_services(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < N_OF(services); i++) {
+		union got got;
+		must_read(SANDBOX, services[i].body, &got);
+		assert_int_equal(json_array_size(got.sandbox.services),
+		                 strstr(services[i].body, SERVICES) ? 7 : 0);
+		json_t *service = inventory_service(&got.sandbox, services[i].id);
+		assert_int_equal(service != NULL, services[i].port != 0);
+		assert_int_equal(json_integer_value(json_object_get(service, "port")), services[i].port);
+		inventory_sandbox_done(&got.sandbox);
+	}
+}
+
+/* ---- what was made ---- */
+
+static const struct {
+	const char *name, *body, *user;
+} mades[] = {
+    {"an id alone", DATA("{\"id\":\"m-1\"}"), NULL},
+    {"a snapshot",
+     DATA("{\"id\":\"m-1\",\"volume_id\":\"v-1\",\"name\":\"n\",\"size_bytes\":0," TIME "}"), NULL},
+    {"a volume", DATA("{\"id\":\"m-1\",\"team_id\":\"t-1\",\"user_id\":\"u-1\"," TIME "}"), "u-1"},
+    {"a user that is null", DATA("{\"id\":\"m-1\",\"user_id\":null}"), NULL},
+    {"a user that is empty", DATA("{\"id\":\"m-1\",\"user_id\":\"\"}"), NULL},
+    {"fields nobody reads", DATA("{\"id\":\"m-1\",\"name\":7,\"created_at\":null}"), NULL},
+};
+
+static void test_mades(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < N_OF(mades); i++) {
+		union got got;
+		must_read(MADE, mades[i].body, &got);
+		assert_string_equal(got.made.id, "m-1");
+		if (strcmp(OR_NONE(got.made.user_id), OR_NONE(mades[i].user)) != 0)
+			fail_msg("%s: %s", mades[i].name, OR_NONE(got.made.user_id));
+		inventory_made_done(&got.made);
+		inventory_made_done(&got.made);
+	}
+}
+
 static void test_done_of_nothing(void **state)
 {
 	(void)state;
 	struct inventory_page page = {0};
 	struct inventory_sandbox sandbox = {0};
+	struct inventory_made made = {0};
 	inventory_page_done(&page);
 	inventory_sandbox_done(&sandbox);
+	inventory_made_done(&made);
 }
 
 int main(void)
@@ -231,6 +302,8 @@ int main(void)
 	    cmocka_unit_test(test_rows_past_the_end),
 	    cmocka_unit_test(test_wholes),
 	    cmocka_unit_test(test_a_marker_that_is_too_long),
+	    cmocka_unit_test(test_services),
+	    cmocka_unit_test(test_mades),
 	    cmocka_unit_test(test_done_of_nothing),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,4 +1,5 @@
-/* What is no page, no volume and no sandbox, and that nothing comes of it: platform/inventory.c. */
+/* What is no page, no volume, no sandbox and nothing made, and that nothing comes of it:
+ * platform/inventory.c. */
 #include "platform/inventory.h"
 
 #include "inventory_fixture.h"
@@ -105,6 +106,8 @@ static const struct {
      "source_volume_id must be a string"},
     {"volumes: source with a CR", VOLUMES, VOLS(VOL(",\"source_volume_id\":\"a\\r\"")),
      "source_volume_id holds"},
+    {"volumes: user a number", VOLUMES, VOLS(VOL(",\"user_id\":7")), "user_id must be a string"},
+    {"volumes: user with a tab", VOLUMES, VOLS(VOL(",\"user_id\":\"\\t\"")), "user_id holds"},
 
     {"whole: nothing", SANDBOX, "", ""},
     {"whole: an error", SANDBOX, "{\"success\":false,\"error\":{}}", "envelope"},
@@ -146,10 +149,40 @@ static const struct {
     {"whole: a mount without a volume", SANDBOX, FULL(",\"mounts\":[{\"mount_point\":\"/a\"}]"),
      "mount 0: sandboxvolume_id is missing"},
     {"whole: the second mount", SANDBOX,
-     FULL(",\"mounts\":[{\"sandboxvolume_id\":\"v\"},{\"sandboxvolume_id\":\"\"}]"),
+     FULL(",\"mounts\":[" MOUNT("v", "/a") "," MOUNT("", "/b") "]"),
      "mount 1: sandboxvolume_id must have"},
-    {"whole: a mount with a control", SANDBOX,
-     FULL(",\"mounts\":[{\"sandboxvolume_id\":\"\\u0001\"}]"), "sandboxvolume_id holds"},
+    {"whole: a mount with a control", SANDBOX, FULL(",\"mounts\":[" MOUNT("\\u0001", "/a") "]"),
+     "sandboxvolume_id holds"},
+    {"whole: a mount without a point", SANDBOX, FULL(",\"mounts\":[{\"sandboxvolume_id\":\"v\"}]"),
+     "mount 0: mount_point is missing"},
+    {"whole: a point that is null", SANDBOX,
+     FULL(",\"mounts\":[{\"sandboxvolume_id\":\"v\",\"mount_point\":null}]"),
+     "mount_point is missing"},
+    {"whole: a point that is a number", SANDBOX,
+     FULL(",\"mounts\":[{\"sandboxvolume_id\":\"v\",\"mount_point\":1}]"),
+     "mount_point must be a string"},
+    {"whole: an empty point", SANDBOX, FULL(",\"mounts\":[" MOUNT("v", "") "]"),
+     "mount_point must have 1 to 1024 bytes"},
+    {"whole: a point with a line end", SANDBOX, FULL(",\"mounts\":[" MOUNT("v", "/a\\n") "]"),
+     "mount_point holds"},
+
+    {"made: nothing", MADE, "", ""},
+    {"made: an error", MADE,
+     "{\"success\":false,\"error\":{\"code\":\"conflict\",\"message\":\"m\"}}", "envelope"},
+    {"made: no success", MADE, "{\"data\":{\"id\":\"m\"}}", "envelope"},
+    {"made: no data", MADE, "{\"success\":true}", "object"},
+    {"made: data null", MADE, DATA("null"), "object"},
+    {"made: a list", MADE, VOLS(VOL("")), "object"},
+    {"made: an id without data", MADE, "{\"success\":true,\"id\":\"m\"}", "object"},
+    {"made: no id", MADE, DATA("{\"user_id\":\"u\"}"), "id is missing"},
+    {"made: id null", MADE, DATA("{\"id\":null}"), "id is missing"},
+    {"made: id empty", MADE, DATA("{\"id\":\"\"}"), "id must have 1 to 256 bytes"},
+    {"made: id a number", MADE, DATA("{\"id\":1}"), "id must be a string"},
+    {"made: id twice", MADE, DATA("{\"id\":\"a\",\"id\":\"b\"}"), "duplicate"},
+    {"made: id with a line end", MADE, DATA("{\"id\":\"a\\n\"}"), "id holds a control character"},
+    {"made: user a number", MADE, DATA("{\"id\":\"m\",\"user_id\":7}"), "user_id must be a string"},
+    {"made: user with U+0085", MADE, DATA("{\"id\":\"m\",\"user_id\":\"\\u0085\"}"),
+     "user_id holds a control character"},
 };
 
 /* A failure says so, and leaves the result alone. */
@@ -176,6 +209,7 @@ static void test_refused(void **state)
 	assert_int_equal(inventory_sandboxes(NULL, 0, &got.page, NULL), -1);
 	assert_int_equal(inventory_volumes(NULL, 0, &got.page, NULL), -1);
 	assert_int_equal(inventory_sandbox(NULL, 0, &got.sandbox, NULL), -1);
+	assert_int_equal(inventory_made(NULL, 0, &got.made, NULL), -1);
 }
 
 /* ---- at the maximum and one past it ---- */
@@ -194,7 +228,7 @@ static const struct {
 } bounds[] = {
     {"rows of a page", SANDBOXES, PAGE_HEAD, ROW, PAGE_TAIL, INVENTORY_PAGE_MAX},
     {"volumes", VOLUMES, "{\"success\":true,\"data\":[", VOL(""), "]}", SIZE_MAX},
-    {"mounts", SANDBOX, MOUNT_HEAD, "{\"sandboxvolume_id\":\"v\"}", "]}}", INVENTORY_MOUNTS_MAX},
+    {"mounts", SANDBOX, MOUNT_HEAD, MOUNT("v", "/a"), "]}}", INVENTORY_MOUNTS_MAX},
 };
 
 static void test_bounds(void **state)
@@ -219,47 +253,56 @@ static void test_bounds(void **state)
 	}
 }
 
-/* Every text at 256 bytes and one past it. */
+/* Every text at its longest and one past it. */
 static const struct {
 	enum reader reader;
+	size_t max;
 	const char *head, *tail;
 } texts[] = {
-    {SANDBOXES, PAGE_HEAD "{\"id\":\"",
+    {SANDBOXES, 256, PAGE_HEAD "{\"id\":\"",
      "\",\"template_id\":\"p\",\"status\":\"s\"," TIME "}" PAGE_TAIL},
-    {SANDBOXES, PAGE_HEAD "{\"id\":\"a\",\"template_id\":\"",
+    {SANDBOXES, 256, PAGE_HEAD "{\"id\":\"a\",\"template_id\":\"",
      "\",\"status\":\"s\"," TIME "}" PAGE_TAIL},
-    {SANDBOXES, PAGE_HEAD "{\"id\":\"a\",\"template_id\":\"p\",\"status\":\"",
+    {SANDBOXES, 256, PAGE_HEAD "{\"id\":\"a\",\"template_id\":\"p\",\"status\":\"",
      "\"," TIME "}" PAGE_TAIL},
-    {SANDBOXES, PAGE_HEAD "{\"id\":\"a\",\"template_id\":\"p\",\"status\":\"s\",\"cluster_id\":\"",
+    {SANDBOXES, 256,
+     PAGE_HEAD "{\"id\":\"a\",\"template_id\":\"p\",\"status\":\"s\",\"cluster_id\":\"",
      "\"," TIME "}" PAGE_TAIL},
-    {VOLUMES, "{\"success\":true,\"data\":[{\"id\":\"", "\"," TIME "}]}"},
-    {VOLUMES, "{\"success\":true,\"data\":[{\"id\":\"v\",\"source_volume_id\":\"",
+    {VOLUMES, 256, "{\"success\":true,\"data\":[{\"id\":\"", "\"," TIME "}]}"},
+    {VOLUMES, 256, "{\"success\":true,\"data\":[{\"id\":\"v\",\"source_volume_id\":\"",
      "\"," TIME "}]}"},
-    {SANDBOX, "{\"success\":true,\"data\":{\"id\":\"",
+    {SANDBOX, 256, "{\"success\":true,\"data\":{\"id\":\"",
      "\",\"team_id\":\"t\",\"template_id\":\"p\",\"status\":\"s\"," TIME "}}"},
-    {SANDBOX, "{\"success\":true,\"data\":{\"id\":\"a\",\"team_id\":\"",
+    {SANDBOX, 256, "{\"success\":true,\"data\":{\"id\":\"a\",\"team_id\":\"",
      "\",\"template_id\":\"p\",\"status\":\"s\"," TIME "}}"},
-    {SANDBOX, MOUNT_HEAD "{\"sandboxvolume_id\":\"", "\"}]}}"},
+    {SANDBOX, 256, MOUNT_HEAD "{\"mount_point\":\"/a\",\"sandboxvolume_id\":\"", "\"}]}}"},
+    {SANDBOX, 1024, MOUNT_HEAD "{\"sandboxvolume_id\":\"v\",\"mount_point\":\"", "\"}]}}"},
+    {VOLUMES, 256, "{\"success\":true,\"data\":[{\"id\":\"v\",\"user_id\":\"", "\"," TIME "}]}"},
+    {MADE, 256, "{\"success\":true,\"data\":{\"id\":\"", "\"}}"},
+    {MADE, 256, "{\"success\":true,\"data\":{\"id\":\"m\",\"user_id\":\"", "\"}}"},
 };
 
 static void test_long_texts(void **state)
 {
 	(void)state;
-	for (size_t i = 0; i < N_OF(texts); i++)
-		for (size_t len = 255; len <= 257; len++) {
+	for (size_t i = 0; i < N_OF(texts); i++) {
+		size_t max = texts[i].max;
+		for (size_t len = max - 1; len <= max + 1; len++) {
 			union got got;
-			char text[300];
+			char text[1100], want[32];
+			(void)snprintf(want, sizeof(want), "%zu bytes", max);
 			memset(text, 'x', len);
 			text[len] = '\0';
 			char *body = rows_text(texts[i].head, text, 1, texts[i].tail);
-			if (len > 256) {
-				assert_refused(texts[i].head, texts[i].reader, body, "256 bytes");
+			if (len > max) {
+				assert_refused(texts[i].head, texts[i].reader, body, want);
 			} else {
 				must_read(texts[i].reader, body, &got);
 				drop(texts[i].reader, &got);
 			}
 			free(body);
 		}
+	}
 }
 
 /* ---- any reader ---- */
@@ -270,7 +313,10 @@ static const struct {
 } good[] = {
     {SANDBOXES, PAGE_OF(ROW_CLUSTER("\"eu\"") "," ROW, "\"count\":2,\"has_more\":true")},
     {VOLUMES, VOLS(VOL(",\"source_volume_id\":\"v-0\"") "," VOL(""))},
-    {SANDBOX, FULL(",\"services\":[" MARK("a") "],\"mounts\":[{\"sandboxvolume_id\":\"v-1\"}]")},
+    {SANDBOX, FULL(",\"services\":[" MARK("a") "],\"mounts\":[" MOUNT("v-1", "/a") "]")},
+    {MADE,
+     DATA("{\"id\":\"m-1\",\"team_id\":\"t-1\",\"user_id\":\"u-1\",\"access_mode\":\"RWO\"," TIME
+          "}")},
 };
 
 static void test_every_beginning_is_refused(void **state)
@@ -286,13 +332,13 @@ static void test_every_beginning_is_refused(void **state)
 		}
 }
 
-/* What one reader takes is nothing to the others. */
+/* What one reader takes is nothing to the others, but for a sandbox: it has an id, as what was made. */
 static void test_the_wrong_reader(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < N_OF(good); i++)
-		for (int reader = SANDBOXES; reader <= SANDBOX; reader++)
-			if (reader != (int)good[i].reader)
+		for (int reader = SANDBOXES; reader <= MADE; reader++)
+			if (reader != (int)good[i].reader && !(reader == MADE && good[i].reader == SANDBOX))
 				assert_refused(good[i].body, reader, good[i].body, "");
 }
 

@@ -401,6 +401,8 @@ static void test_names(void **state)
 	assert_string_equal(platform_op_name(PLATFORM_SNAPSHOT_DELETE), "snapshot_delete");
 	assert_string_equal(platform_op_name(PLATFORM_SANDBOX_LIST), "sandbox_list");
 	assert_string_equal(platform_op_name(PLATFORM_VOLUME_LIST), "volume_list");
+	assert_string_equal(platform_op_name(PLATFORM_SNAPSHOT_CREATE), "snapshot_create");
+	assert_string_equal(platform_op_name(PLATFORM_VOLUME_CREATE), "volume_create");
 	assert_string_equal(platform_op_name(PLATFORM_OP_COUNT), "unknown");
 	assert_string_equal(platform_fault_name(PLATFORM_TIMEOUT), "timeout");
 	assert_string_equal(platform_fault_name(PLATFORM_FAULT_COUNT), "unknown");
