@@ -29,15 +29,18 @@ struct publishing {
 	json_t *service_object; /* borrowed from one of the two */
 	char name[FUNCTION_NAME_MAX + 1], slug[NAMING_SLUG_SIZE], label[NAMING_LABEL_SIZE];
 	struct store_publish store;
-	int step;             /* the last one that was begun: odd ones make snapshots, even ones volumes */
-	char *snapshot_id;    /* of the mount under way; owned */
-	json_t *mounts;       /* restore_mounts so far; owned */
-	char *revision;       /* what the last statement writes; owned */
+	int step;          /* the last one that was begun: odd ones make snapshots, even ones volumes */
+	char *snapshot_id; /* of the mount under way; owned */
+	json_t *mounts;    /* restore_mounts so far; owned */
+	char *revision;    /* what the last statement writes; owned */
 	int fail_status;
 	const char *fail_why;
 };
 
 static const char failed[] = "failed to publish function";
+static const char no_sandbox[] = "sandbox not found";
+static const char other_team[] = "sandbox belongs to a different team";
+static const char not_asked[] = "the sandbox platform cannot be asked";
 static const char untrusted[] = "the sandbox platform answered what cannot be trusted";
 
 static void publishing_free(void *work)
@@ -96,8 +99,8 @@ static void give_up_platform(struct publishing *p, const struct platform_answer 
 	    {409, 409, "a volume of the sandbox is locked; try again later"},
 	    {0, 503, "the sandbox platform is not available"},
 	};
-	bool refused = answer->fault == PLATFORM_ANSWERED && answer->status >= 400 &&
-	               answer->status < 500;
+	bool refused =
+	    answer->fault == PLATFORM_ANSWERED && answer->status >= 400 && answer->status < 500;
 	size_t i = 0;
 	while (refusals[i].status != 0 &&
 	       (answer->fault != PLATFORM_ANSWERED || refusals[i].status != answer->status))
@@ -165,7 +168,8 @@ static char *revision_text(const struct publishing *p)
 	const struct publish_request *request = &p->request;
 	bool spec = request->spec != NULL;
 	const char *template_id = spec ? request->template_id : p->sandbox.template_id;
-	AUTO(json_drop) json_t *json = json_pack(
+	AUTO(json_drop)
+	json_t *json = json_pack(
 	    "{s:s,s:s,s:s,s:s,s:O,s:O,s:O*}", "source_type", spec ? "revision_spec" : "sandbox_service",
 	    "source_sandbox_id", spec ? "" : p->sandbox.id, "source_service_id", p->service.id,
 	    "source_template_id", template_id, "restore_mounts", spec ? request->mounts : p->mounts,
@@ -211,10 +215,10 @@ static void ask_platform(struct publishing *p)
 	struct err err = {0};
 	const struct inventory_mount *mount = &p->sandbox.mounts[mount_of(p)];
 	bool snapshot = makes_snapshot(p);
-	AUTO(json_drop) json_t *json =
-	    snapshot ? json_pack("{s:s+,s:s}", "name", "function-", p->sandbox.id, "description",
-	                         "Function revision volume snapshot")
-	             : json_pack("{s:s}", "snapshot_id", p->snapshot_id);
+	AUTO(json_drop)
+	json_t *json = snapshot ? json_pack("{s:s+,s:s}", "name", "function-", p->sandbox.id,
+	                                    "description", "Function revision volume snapshot")
+	                        : json_pack("{s:s}", "snapshot_id", p->snapshot_id);
 	char *body = json ? json_text(json) : NULL;
 	const struct platform_request request = {
 	    .op = snapshot ? PLATFORM_SNAPSHOT_CREATE : PLATFORM_VOLUME_CREATE,
@@ -229,7 +233,7 @@ static void ask_platform(struct publishing *p)
 	bool sent = body && platform_send(step_platform(p->x), &request, &err);
 	free(body);
 	if (!sent)
-		give_up(p, true, 503, "the sandbox platform cannot be asked");
+		give_up(p, true, 503, not_asked);
 }
 
 static void on_stepped(void *arg, bool open, const struct err *err)
@@ -369,28 +373,41 @@ static bool is_publishable(struct publishing *p, const char *message)
 	return false;
 }
 
+/* Reads the sandbox and finds its service. 0, or the status that it is answered with, and why. */
+static int take_sandbox(struct publishing *p, const struct platform_answer *answer,
+                        const char **ret_why)
+{
+	struct err err = {0};
+	struct uuid team;
+	*ret_why = untrusted;
+	if (inventory_sandbox(answer->body, answer->body_len, &p->sandbox, &err) < 0 ||
+	    strcmp(p->sandbox.id, p->request.sandbox_id) != 0 ||
+	    uuid_parse(p->sandbox.team_id, strlen(p->sandbox.team_id), &team) < 0)
+		return 503;
+	*ret_why = other_team;
+	if (!uuid_equal(&team, &p->x->team_id))
+		return 403;
+	*ret_why = "sandbox service not found";
+	p->service_object = inventory_service(&p->sandbox, p->request.service_id);
+	if (!p->service_object)
+		return 404;
+	*ret_why = untrusted;
+	return service_read(p->service_object, &p->service, &err) < 0 ? 503 : 0;
+}
+
 static void on_sandbox(void *arg, const struct platform_answer *answer)
 {
 	struct publishing *p = arg;
-	struct exchange *x = p->x;
-	struct err err = {0};
-	struct uuid team;
-	if (answer->fault == PLATFORM_ANSWERED && answer->status == 404)
-		exchange_fail(x, 404, "sandbox not found");
-	else if (answer->fault == PLATFORM_ANSWERED && answer->status == 403)
-		exchange_fail(x, 403, "sandbox belongs to a different team");
-	else if (answer->fault != PLATFORM_ANSWERED || answer->status != 200)
+	int status = answer->fault == PLATFORM_ANSWERED ? answer->status : 0;
+	const char *why = status == 404 ? no_sandbox : other_team;
+	if (status == 200)
+		status = take_sandbox(p, answer, &why);
+	else if (status != 403 && status != 404) {
 		give_up_platform(p, answer);
-	else if (inventory_sandbox(answer->body, answer->body_len, &p->sandbox, &err) < 0 ||
-	         strcmp(p->sandbox.id, p->request.sandbox_id) != 0 ||
-	         uuid_parse(p->sandbox.team_id, strlen(p->sandbox.team_id), &team) < 0)
-		exchange_fail(x, 503, untrusted);
-	else if (!uuid_equal(&team, &x->team_id))
-		exchange_fail(x, 403, "sandbox belongs to a different team");
-	else if (!(p->service_object = inventory_service(&p->sandbox, p->request.service_id)))
-		exchange_fail(x, 404, "sandbox service not found");
-	else if (service_read(p->service_object, &p->service, &err) < 0)
-		exchange_fail(x, 503, untrusted);
+		return;
+	}
+	if (status != 0)
+		exchange_fail(p->x, status, why);
 	else if (is_publishable(p, "sandbox service is not publishable"))
 		begin(p);
 }
@@ -408,8 +425,7 @@ static void look_at_sandbox(struct publishing *p)
 	};
 	if (!platform_send(step_platform(p->x), &request, &err))
 		exchange_fail(p->x, err.kind == ERR_REJECT ? 404 : 503,
-		              err.kind == ERR_REJECT ? "sandbox not found"
-		                                     : "the sandbox platform cannot be asked");
+		              err.kind == ERR_REJECT ? no_sandbox : not_asked);
 }
 
 static void start(struct exchange *x, bool creates)
