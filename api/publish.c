@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "base/killpoint.h"
+#include "base/log.h"
 #include "function_json.h"
 #include "function_update.h"
 #include "handlers.h"
@@ -87,6 +88,21 @@ static void give_up_store(struct publishing *p, const struct err *err)
 	exchange_fail_store(x, err, failed);
 }
 
+/* The client is told in general words; the platform's own are for whoever runs this. */
+static void log_failure(const struct publishing *p, const struct platform_answer *answer)
+{
+	char status[12], attempt[UUID_TEXT_SIZE];
+	(void)snprintf(status, sizeof(status), "%d", answer->status);
+	uuid_format(&p->store.attempt_id, attempt);
+	log_event(LOG_L_WARN, "api.publish_failed", "request_id", p->x->request_id, "attempt", attempt,
+	          "step",
+	          p->step == 0       ? "look"
+	          : p->step % 2 == 1 ? "snapshot"
+	                             : "volume",
+	          "fault", platform_fault_name(answer->fault), "status", status, "said", answer->text,
+	          NULL);
+}
+
 /* What the platform's refusal of a call is to the client. */
 static void give_up_platform(struct publishing *p, const struct platform_answer *answer)
 {
@@ -99,12 +115,13 @@ static void give_up_platform(struct publishing *p, const struct platform_answer 
 	    {409, 409, "a volume of the sandbox is locked; try again later"},
 	    {0, 503, "the sandbox platform is not available"},
 	};
-	bool refused =
-	    answer->fault == PLATFORM_ANSWERED && answer->status >= 400 && answer->status < 500;
+	bool answered = answer->fault == PLATFORM_ANSWERED;
+	bool refused = answer->fault == PLATFORM_CONNECT /* it was never sent */ ||
+	               (answered && answer->status >= 400 && answer->status < 500);
 	size_t i = 0;
-	while (refusals[i].status != 0 &&
-	       (answer->fault != PLATFORM_ANSWERED || refusals[i].status != answer->status))
+	while (refusals[i].status != 0 && (!answered || refusals[i].status != answer->status))
 		i++;
+	log_failure(p, answer);
 	if (answer->retry_after_ms > 0)
 		exchange_header(p->x, "Retry-After", "%lld",
 		                (long long)(answer->retry_after_ms + 999) / 1000);
@@ -326,9 +343,7 @@ static void name_function(struct publishing *p)
 	const char *given = p->request.change.name;
 	if (!given)
 		given = naming_is_blank(p->service.display_name) ? p->service.id : p->service.display_name;
-	size_t len;
-	const char *name = naming_trim(given, &len);
-	(void)snprintf(p->name, sizeof(p->name), "%.*s", (int)len, name);
+	naming_copy(given, p->name, sizeof(p->name));
 	naming_slug(p->name, p->slug);
 	naming_domain_label(p->slug, &p->x->team_id, p->label);
 	p->request.change.name = p->name;
