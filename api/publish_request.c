@@ -67,13 +67,19 @@ static const struct json_field mount_fields[] = {
     FIELD(mount, materialization, JSON_KIND_STR, PUBLISH_ID_MAX),
 };
 
+/* What follows the first two is not used here, but kept and shown: it must be what clients can read. */
 struct mount_source {
 	bool has;
 	const char *type, *sandboxvolume_id;
+	const char *source_sandboxvolume_id, *snapshot_id, *artifact_id, *digest;
 };
 static const struct json_field mount_source_fields[] = {
     REQUIRED(mount_source, type, JSON_KIND_STR, 1, 64),
     FIELD(mount_source, sandboxvolume_id, JSON_KIND_STR, PUBLISH_ID_MAX),
+    FIELD(mount_source, source_sandboxvolume_id, JSON_KIND_STR, PUBLISH_ID_MAX),
+    FIELD(mount_source, snapshot_id, JSON_KIND_STR, PUBLISH_ID_MAX),
+    FIELD(mount_source, artifact_id, JSON_KIND_STR, PUBLISH_ID_MAX),
+    FIELD(mount_source, digest, JSON_KIND_STR, PUBLISH_ID_MAX),
 };
 
 static int refuse(struct err *err, const char *text)

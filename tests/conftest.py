@@ -17,9 +17,14 @@ from tests.support.stack import Stack  # noqa: E402
 
 
 @pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    kind = os.environ.get("SANDSWEEP_TEST_KAFKA", "real")
-    with Stack(kafka=kind, environ={"STACK_BUILD": str(BUILD)}) as running:  # type: ignore[arg-type]
+def kafka() -> str:
+    """Which broker the stack has: real or mock."""
+    return os.environ.get("SANDSWEEP_TEST_KAFKA", "real")
+
+
+@pytest.fixture(scope="session")
+def stack(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    with Stack(kafka=kafka, environ={"STACK_BUILD": str(BUILD)}) as running:  # type: ignore[arg-type]
         house = House(running, tmp_path_factory.mktemp("setup"))
         house.run("migrate", "up")
         house.run("-o", "kafka.partitions=4", "topics", "create")
