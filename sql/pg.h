@@ -31,6 +31,7 @@ struct pg_params {
 	struct buf text;           /* the values, each with its NUL */
 	int64_t at[PG_PARAMS_MAX]; /* where each begins in text; -1: NULL */
 	int count;
+	int team; /* which of them is the team that the statement is about, from 1; 0: none */
 };
 void pg_params_init(struct pg_params *params);
 void pg_params_done(struct pg_params *params);  /* safe on {0} */
@@ -41,6 +42,9 @@ void pg_param_text(struct pg_params *params, const char *value); /* NULL: SQL NU
 void pg_param_i64(struct pg_params *params, int64_t value);
 void pg_param_bool(struct pg_params *params, bool value);
 void pg_param_uuid(struct pg_params *params, const struct uuid *value); /* nil: SQL NULL */
+/* A uuid as well, and more: only what is this team's is seen and written by the statement, whatever it
+ * says, where it is sent over a connection that keeps teams apart (pg_conn_opts.teams). */
+void pg_param_team(struct pg_params *params, const struct uuid *value);
 /* An array: open, any number of items, close. */
 void pg_param_array(struct pg_params *params);
 void pg_item_text(struct pg_params *params, const char *value); /* NULL: SQL NULL */
@@ -74,6 +78,9 @@ struct pg_conn_opts {
 	void (*on_lost)(void *arg, const struct err *err); /* and when a connection attempt failed */
 	void (*on_notify)(void *arg, const char *channel);
 	void *arg;
+	/* Each statement works under the team of its parameters, one without a team under none. This costs
+	 * a statement more, and no round trip, where the team is another than just before in the group. */
+	bool teams;
 };
 /* Starts to connect; reconnects by itself with backoff (100 ms to 5 s, full jitter), for ever. */
 struct pg_conn *pg_conn_new(struct loop *loop, const struct pg_config *config,
