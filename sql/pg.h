@@ -13,7 +13,12 @@
 #include "base/uuid.h"
 #include "sql_queries.h"
 
-/* The [postgres] section. */
+/* Under which rights a connection works: those of its login, or only those of one of the roles that
+ * the migrations make. Every program takes its own by itself, so one login can serve them all. */
+enum pg_role { PG_ROLE_LOGIN, PG_ROLE_API, PG_ROLE_WORKER, PG_ROLE_RECONCILE };
+const char *pg_role_name(enum pg_role role); /* as Postgres knows it; NULL for PG_ROLE_LOGIN */
+
+/* The [postgres] section, and the role. */
 struct pg_config {
 	const char *dsn;   /* a libpq connection string or URI; secret, required */
 	int64_t pool_size; /* connections of one process, beside one that listens */
@@ -21,8 +26,13 @@ struct pg_config {
 	int64_t
 	    query_timeout_ms; /* server-side statement_timeout; the client gives up a second later */
 	int64_t pending_max;  /* queries waiting on one connection; past it ERR_RETRY */
+	enum pg_role role;    /* not a setting: see pg_config_read */
 };
 extern const struct config_section pg_section;
+
+/* As config_read, for a program that works under `role`. */
+int pg_config_read(struct config *config, enum pg_role role, struct pg_config *ret,
+                   struct err *err) MUST_CHECK;
 
 /* ---- parameters ----
  * Values of one statement, in the order of $1, $2, ...; text format. Copied by whoever sends. */
@@ -104,6 +114,7 @@ int pg_conn_send(struct pg_conn *conn, enum query_id query, enum pg_mode mode,
 
 /* ---- a pool of them ---- */
 struct pg_pool;
+/* For PG_ROLE_API every connection keeps teams apart. */
 struct pg_pool *pg_pool_new(struct loop *loop, const struct pg_config *config,
                             struct err *err) MUST_CHECK;
 void pg_pool_free(struct pg_pool *pool); /* calls back nobody */

@@ -148,7 +148,7 @@ static void ref_params(struct pg_params *params, const struct store_ref *ref)
 {
 	struct uuid id = {0};
 	pg_params_init(params);
-	pg_param_uuid(params, &ref->team_id);
+	pg_param_team(params, &ref->team_id);
 	pg_param_text(params, ref->text);
 	if (uuid_parse(ref->text, strlen(ref->text), &id) < 0)
 		id = (struct uuid){0};
@@ -167,7 +167,7 @@ int store_function_list(struct pg_pool *pool, const struct uuid *team_id,
 {
 	struct pg_params params;
 	pg_params_init(&params);
-	pg_param_uuid(&params, team_id);
+	pg_param_team(&params, team_id);
 	return call_send(pool, NULL, QUERY_FUNCTION_LIST, PG_READ, &params, on_function_list,
 	                 CALL(fn, arg), err);
 }
