@@ -152,7 +152,7 @@ int cmd_api(const struct cmd_ctx *ctx, int argc, char **argv)
 	struct front front = {0};
 	const struct cmd_opt opts[] = {{"port-file", &front.port_file, NULL}};
 	if (cmd_options(argc, argv, opts, N_OF(opts), NULL, 0, &err) < 0 ||
-	    config_read(ctx->config, &pg_section, &front.postgres, &err) < 0 ||
+	    pg_config_read(ctx->config, PG_ROLE_API, &front.postgres, &err) < 0 ||
 	    config_read(ctx->config, &platform_section, &front.platform, &err) < 0 ||
 	    config_read(ctx->config, &api_section, &front.config, &err) < 0)
 		return cmd_fail(ctx, &err);

@@ -206,3 +206,13 @@ BEGIN
     END IF;
     RETURN known.result;
 END $$;
+
+-- Forgets a portion of what was answered longer ago than that, whosever it is.
+CREATE FUNCTION sandsweep.idempotency_expire(age interval) RETURNS void LANGUAGE sql
+    SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    DELETE FROM sandsweep.idempotency_keys k
+        WHERE (k.team_id, k.key) IN (
+            SELECT o.team_id, o.key FROM sandsweep.idempotency_keys o
+            WHERE o.created_at < now() - age
+            ORDER BY o.created_at LIMIT 1000)
+$$;
