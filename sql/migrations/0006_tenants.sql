@@ -107,14 +107,8 @@ GRANT SELECT, INSERT, UPDATE ON sandsweep.reconcile_shards TO sandsweep_reconcil
 GRANT SELECT, INSERT, UPDATE, DELETE ON sandsweep.reconcile_runs, sandsweep.drift TO sandsweep_reconcile;
 GRANT SELECT, INSERT ON sandsweep.reconcile_findings TO sandsweep_reconcile;
 
--- What a publish keeps beside its attempt.
-DO $$
-BEGIN
-    IF to_regclass('sandsweep.publish_steps') IS NOT NULL THEN
-        GRANT SELECT, INSERT, UPDATE, DELETE ON sandsweep.publish_steps, sandsweep.idempotency_keys TO sandsweep_api;
-        GRANT SELECT, DELETE ON sandsweep.publish_steps, sandsweep.idempotency_keys TO sandsweep_reconcile;
-    END IF;
-END $$;
+GRANT SELECT, INSERT ON sandsweep.idempotency_keys TO sandsweep_api;
+GRANT SELECT, DELETE ON sandsweep.publish_steps TO sandsweep_reconcile;
 
 -- What runs with its owner's rights is not for everybody. (A trigger needs no right to fire, only to be put on
 -- a table: whoever could do that might feed it what it likes.)

@@ -18,6 +18,8 @@ import pytest
 from psycopg2.extensions import quote_ident
 
 from tests.support.house import Api, Function, House
+from tests.support.publish import spec
+from tests.support.sim import Sim
 from tests.support.stack import ROOT, Stack, elsewhere
 
 LIST = "/api/v1/functions"
@@ -67,8 +69,7 @@ def route_table() -> list[Route]:
     return [Route(method, path, permission == "ROUTE_PUBLIC", body == "ROUTE_BODY_READ") for method, path, permission, body in rows]
 
 
-SERVICE = {"id": "web", "port": 8080, "ingress": {"public": True, "routes": []}, "runtime": {"type": "cmd", "command": ["x"]}}
-SOURCE = {"type": "revision_spec", "revision_spec": {"template_id": "tpl", "runtime_service": SERVICE}}
+SOURCE = spec()
 # What is sent by every route that reads a body: what would change something if the function were one's own.
 BODIES: dict[str, Any] = {
     f"PUT {LIST}/{{id}}": {"name": "taken over", "enabled": False},
@@ -76,7 +77,7 @@ BODIES: dict[str, Any] = {
     f"PUT {LIST}/{{id}}/aliases/{{alias}}": {"revision_number": 1},
 }
 # Routes that name no function, each with a test of its own here.
-WITHOUT_FUNCTION = {f"GET {LIST}": "test_the_list_is_ones_own"}
+WITHOUT_FUNCTION = {f"GET {LIST}": "test_the_list_is_ones_own", f"POST {LIST}": "test_what_is_created_is_ones_own"}
 ROUTES = [route for route in route_table() if not route.public]
 
 
@@ -136,6 +137,20 @@ def test_the_list_is_ones_own(house: House, api: Api) -> None:
         assert theirs.id not in json.dumps(answer)
 
 
+def test_what_is_created_is_ones_own(house: House, sim: Sim, api: Api) -> None:
+    """Whatever the body names: a function of another team's name, another team's volumes, another team's sandbox."""
+    theirs, mine = house.function(sim=sim), str(uuid.uuid4())
+    key = api.key(mine)
+    body = {"name": theirs.slug, "source": spec(theirs.active.volumes), "team_id": theirs.team, "id": theirs.id}
+    of_theirs = "SELECT (SELECT jsonb_agg(to_jsonb(f)) FROM shared_gateway.functions f WHERE f.team_id = %(team)s), (SELECT jsonb_agg(to_jsonb(o) ORDER BY o.id) FROM sandsweep.owned_resources o WHERE o.team_id = %(team)s)"
+    before = house.stack.sql(of_theirs, {"team": theirs.team})
+    status, _, answer = api.request("POST", LIST, key, body)
+    assert status == 201 and answer["data"]["function"]["team_id"] == mine == answer["data"]["revision"]["team_id"]
+    assert answer["data"]["function"]["id"] != theirs.id
+    assert api.request("POST", LIST, key, {"source": {"sandbox_id": theirs.active.source_sandbox, "service_id": "web"}})[0] == 403
+    assert house.stack.sql(of_theirs, {"team": theirs.team}) == before
+
+
 # ---- the database itself ----
 
 # One row of a team in every table that has a team; %(team)s, %(function)s and %(revision)s are there.
@@ -149,6 +164,9 @@ ROWS = {
         VALUES (gen_random_uuid(), %(team)s, %(function)s, %(revision)s, 't')""",
     "sandsweep.publish_attempts": """INSERT INTO sandsweep.publish_attempts (id, team_id, function_id, revision_id)
         VALUES (gen_random_uuid(), %(team)s, %(function)s, gen_random_uuid())""",
+    "sandsweep.publish_steps": """INSERT INTO sandsweep.publish_steps (attempt_id, number, team_id, kind, parent_id)
+        SELECT id, 1, team_id, 'snapshot', 'v' FROM sandsweep.publish_attempts WHERE team_id = %(team)s""",
+    "sandsweep.idempotency_keys": "INSERT INTO sandsweep.idempotency_keys (team_id, key, fingerprint, result) VALUES (%(team)s, 'k', 'f', '{}')",
     "sandsweep.reconcile_runs": "INSERT INTO sandsweep.reconcile_runs (actor, mode, team_id) VALUES ('a', 'observe', %(team)s)",
     "sandsweep.reconcile_findings": """INSERT INTO sandsweep.reconcile_findings (run_id, number, since, class, kind, resource_id, team_id, proof, action, verdict, evidence)
         SELECT max(id), 1, now(), 'ghost', 'sandbox', 'x', %(team)s, 'absent', 'doom', 'unproved', '{}' FROM sandsweep.reconcile_runs""",
