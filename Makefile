@@ -160,7 +160,7 @@ fuzz: setup-build setup-fuzz
 lint: setup-build setup-lint $(GEN)
 	$(Q)scripts/lint
 bench: setup-build setup-test setup-kafka setup-bench
-	$(Q)$(MAKE) --no-print-directory -j2 all build/bench-fetch build/bench-delete
+	$(Q)$(MAKE) --no-print-directory -j2 all build/bench-fetch build/bench-delete build/bench-pace
 	$(Q)bench/all
 install: build/sandsweep
 	install -D -m 755 build/sandsweep $(DESTDIR)$(PREFIX)/bin/sandsweep

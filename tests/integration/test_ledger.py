@@ -328,6 +328,8 @@ def test_statements_read_index_ranges(filled: Any, name: str, under: str) -> Non
         assert ("sandsweep.team" in plan) is (role == "sandsweep_api")
         if name in ("doom", "record"):  # found by id or function, never by walking what is in a state
             assert "owned_resources_unfinished" not in plan
+        if name == "function_page":  # a page far behind costs what the first one does
+            assert [line for line in plan.splitlines() if "ROW(" in line and "Index Cond" in line], plan
         if name == "claim":  # mounts are found by their index, whatever rule stands before the table
             assert plan.count("Bitmap Index Scan on sandsweep_revisions_mounts") == 3
         assert whole_tables(filled, f"EXECUTE {name}" + (f" ({values})" if values else "")) == []
