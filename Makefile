@@ -145,10 +145,10 @@ demo: setup-build setup-demo
 	$(Q)$(MAKE) --no-print-directory -j2 all
 	$(Q)scripts/demo
 # Setting up comes first and alone: what is missing at the start of make is found by its second run.
-check: setup-build setup-test setup-kafka setup-sdk setup-lint setup-fuzz
+check: setup-build setup-test setup-kafka setup-sdk setup-contract setup-lint setup-fuzz
 	$(Q)$(MAKE) --no-print-directory -j2 check-builds
 	$(Q)tests/run test asan fuzz
-asan: setup-build setup-test setup-kafka setup-sdk
+asan: setup-build setup-test setup-kafka setup-sdk setup-contract
 	$(Q)$(MAKE) --no-print-directory -j2 $(ALL_asan)
 	$(Q)tests/run asan
 # Random worlds, reconciled: make worlds N=5000, or one of them again: make worlds N=1 SEED=1234
