@@ -57,5 +57,6 @@ void handle_runtime_recycle(struct exchange *exchange);
 void handle_livez(struct exchange *exchange);
 void handle_readyz(struct exchange *exchange);
 void handle_version(struct exchange *exchange);
+void handle_openapi(struct exchange *exchange);
 
 #endif

@@ -12,8 +12,20 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from tests.support.house import BUILD, Api, House  # noqa: E402
+from tests.support.openapi import document  # noqa: E402
 from tests.support.sim import Sim  # noqa: E402
 from tests.support.stack import Stack  # noqa: E402
+
+
+Api.judge = document().judge
+
+
+@pytest.fixture(autouse=True)
+def _answers_are_documented() -> Iterator[None]:
+    """Whatever a test asks, each answer that it gets must be as docs/openapi.yaml says."""
+    document().complaints.clear()
+    yield
+    assert document().complaints == []
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.house import Api, House
+from tests.support.house import SERVICE, Api, House
 from tests.support.publish import LIST, audits, create, has_null, ledger, made, service, source, spec
 from tests.support.sim import Sim
 from tests.support.stack import wait_until
@@ -411,7 +411,7 @@ def test_revisions(house: House, api: Api, team: str, key: str) -> None:
     listed = api.request("GET", f"{LIST}/{f.id}/revisions", key)[2]["data"]["revisions"]
     assert [r["revision_number"] for r in listed] == [2, 1] and not has_null(listed)
     # One from before specifications were kept shows what it amounts to.
-    assert listed[0]["revision_spec"]["template_id"] == "tpl" and listed[0]["revision_spec"]["runtime_service"] == {}
+    assert listed[0]["revision_spec"]["template_id"] == "tpl" and listed[0]["revision_spec"]["runtime_service"] == SERVICE
     assert listed[0]["revision_spec"]["mounts"][0]["source"]["snapshot_id"] == f.active.snapshots[0]
     assert listed[0]["runtime_sandbox_id"] == f.active.sandbox and "provenance" not in listed[0]
     assert api.request("GET", f"{LIST}/{f.slug}/revisions/1", key)[2]["data"]["revision"] == listed[1]

@@ -51,6 +51,7 @@ static const struct row rows[] = {
     {"livez", "GET", "/livez", 200, handle_livez, ""},
     {"readyz", "HEAD", "/readyz", 200, handle_readyz, ""},
     {"version", "GET", "/version", 200, handle_version, ""},
+    {"openapi", "GET", "/openapi.yaml", 200, handle_openapi, ""},
 
     {"a decoded id", "GET", F "/%66n%2d1", 200, handle_function_get, "fn-1"},
     {"braces", "GET", F "/%7Babc%7d", 200, handle_function_get, "{abc}"},
