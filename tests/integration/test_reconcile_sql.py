@@ -11,6 +11,7 @@ from typing import Any
 import psycopg2
 import pytest
 
+from tests.support.drift import step
 from tests.support.house import Function, House
 from tests.support.reconcile_sql import CLASSES, PAST, Beside, Run, place, query, statement
 
@@ -608,17 +609,17 @@ def test_a_failed_act_changes_nothing_and_does_not_stop_the_next(house: House, r
 
 def clear_runtime(stack: Any, f: Function, word: str = "recycled") -> None:
     with stack.connect() as conn, conn.cursor() as cur:
-        query(cur, "runtime_clear", f.team, f.id, f.id, f"io.sandsweep.runtime.{word}", word, new_id(), "req", "")
+        query(cur, "runtime_clear", f.team, f.id, f.id, f"io.sandsweep.runtime.{word}", word, new_id(), "req", "", None, None)
 
 
 def delete_function(stack: Any, f: Function) -> None:
     with stack.connect() as conn, conn.cursor() as cur:
-        query(cur, "function_delete", f.team, f.id, f.id, new_id(), "req", "")
+        query(cur, "function_delete", f.team, f.id, f.id, new_id(), "req", "", None, None, None)
 
 
 def disable_function(stack: Any, f: Function) -> None:
     with stack.connect() as conn, conn.cursor() as cur:
-        query(cur, "function_update", f.team, f.id, f.id, None, "f", None, new_id(), "req", "")
+        query(cur, "function_update", f.team, f.id, f.id, None, "f", None, new_id(), "req", "", None, None, None)
 
 
 def outbox(house: House, f: Function) -> list[tuple[Any, ...]]:
@@ -767,7 +768,7 @@ def test_clear_comes_while_a_recycle_is_at_work(house: House, run: Run, other: A
     f = old_function(house, team)
     run.put("stale_mapping", "clear", "sandbox", f.active.sandbox or "", team=team, function=f.id, revision=f.active.id)
     with other.cursor() as api:
-        query(api, "runtime_clear", team, f.id, f.id, "io.sandsweep.runtime.recycled", "recycled", new_id(), "req", "")
+        query(api, "runtime_clear", team, f.id, f.id, "io.sandsweep.runtime.recycled", "recycled", new_id(), "req", "", None, None)
         act = Beside(house.stack, run.pid, run.act)
         act.wait_blocked()
         getattr(other, end)()
@@ -782,7 +783,7 @@ def test_a_recycle_comes_while_clear_is_at_work(house: House, run: Run, other: A
     run.conn.autocommit = False
     run.act()
     cur = other.cursor()
-    beside = Beside(house.stack, other.get_backend_pid(), lambda: query(cur, "runtime_clear", team, f.id, f.id, "io.sandsweep.runtime.recycled", "recycled", new_id(), "req", ""))
+    beside = Beside(house.stack, other.get_backend_pid(), lambda: query(cur, "runtime_clear", team, f.id, f.id, "io.sandsweep.runtime.recycled", "recycled", new_id(), "req", "", None, None))
     beside.wait_blocked()
     run.conn.commit()
     beside.join()
@@ -843,8 +844,9 @@ class Publish:
         self.f = old_function(house, team)
         self.revision, self.volume, self.snapshot, self.source = new_id(), new("vol"), new("snap"), new("srcvol")
         self.attempt = attempt(house, team, function=self.f.id, revision=self.revision, started=started, table="publish_attempts")
-        for kind, thing, parent in (("volume", self.volume, None), ("snapshot", self.snapshot, self.source)):
-            house.stack.sql("SELECT sandsweep.prepare_resource(%s, %s, %s, %s)", (self.attempt, kind, thing, parent))
+        step(house, self.attempt, 0, None, None, "snapshot", self.source)
+        step(house, self.attempt, 1, self.snapshot, None, "volume", self.snapshot)
+        step(house, self.attempt, 2, self.volume, "u-1")
         house.stack.sql(f"UPDATE sandsweep.owned_resources SET created_at = {PAST} WHERE revision_id = %s", (self.revision,))
 
     def insert(self, cur: Any) -> None:
@@ -858,9 +860,6 @@ def test_a_publish_from_its_beginning_to_its_end(house: House, team: str) -> Non
     with house.stack.connect() as conn, conn.cursor() as cur:
         p.insert(cur)
     assert house.stack.sql("SELECT outcome FROM sandsweep.publish_attempts WHERE id = %s", (p.attempt,)) == [("published",)]
-    with pytest.raises(psycopg2.Error) as refused:
-        house.stack.sql("SELECT sandsweep.prepare_resource(%s, 'volume', %s, NULL)", (p.attempt, new("vol")))
-    assert refused.value.pgcode == "SW005"
     with Run(house.stack, team) as run:
         assert run.find("orphan_volume") == {} and run.find("orphan_snapshot") == {}
 
@@ -892,9 +891,9 @@ def test_doom_of_what_a_publish_made_meets_its_revision(house: House, run: Run, 
     other.rollback()
     assert house.states([thing]) == {thing: "doomed"}
     assert house.stack.sql("SELECT outcome FROM sandsweep.publish_attempts WHERE id = %s", (p.attempt,)) == [("abandoned",)]
-    with pytest.raises(psycopg2.Error) as refused:  # and what it makes after that
-        house.stack.sql("SELECT sandsweep.prepare_resource(%s, 'volume', %s, NULL)", (p.attempt, new("vol")))
-    assert refused.value.pgcode == "SW005"
+    later = new("vol")  # and what it makes after that
+    house.stack.sql("INSERT INTO sandsweep.publish_steps (attempt_id, number, team_id, kind, parent_id) VALUES (%s, 3, %s, 'volume', 's')", (p.attempt, team))
+    assert step(house, p.attempt, 3, later, "u-1") is False and house.states([later]) == {later: "doomed"}
 
 
 def test_a_publish_that_is_going_on_is_left_alone(house: House, run: Run, team: str) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from .house import Function, House
-from .sim import Sim
+from .sim import USER, Sim
 
 REPLICA = "SET session_replication_role = replica"
 # What the trigger of the ledger would have done: the queue holds what is doomed or being deleted.
@@ -126,14 +126,20 @@ def orphan_sandbox(house: House, sim: Sim, team: str | None = None) -> Drift:
     return Drift("orphan_sandbox", f, [sandbox], [sandbox])
 
 
+def step(house: House, attempt: str, number: int, made: str | None, user: str | None = None, kind: str | None = None, parent: str | None = None) -> bool:
+    """A publish writes down what its last call made, and what it asks for next."""
+    return house.stack.sql("SELECT sandsweep.publish_step(%s, %s, %s, %s, %s, %s)", (attempt, number, made, user, kind, parent))[0][0]
+
+
 def publish(house: House, sim: Sim, f: Function) -> tuple[str, str, str, str]:
     """A publish that died with what it had made: (attempt, revision, volume, snapshot)."""
     attempt, revision, tag = str(uuid.uuid4()), str(uuid.uuid4()), uuid.uuid4().hex[:12]
     source, volume, snapshot = f"srcvol-{tag}", f"vol-{tag}", f"snap-{tag}"
     house.stack.sql("INSERT INTO sandsweep.publish_attempts (id, team_id, function_id, revision_id) VALUES (%s, %s, %s, %s)", (attempt, f.team, f.id, revision))
-    sim.seed(volumes=[sim.volume(source, f.team), sim.volume(volume, f.team)], snapshots=[sim.snapshot(snapshot, source, f.team)])
-    house.stack.sql("SELECT sandsweep.prepare_resource(%s, 'snapshot', %s, %s)", (attempt, snapshot, source))
-    house.stack.sql("SELECT sandsweep.prepare_resource(%s, 'volume', %s, NULL)", (attempt, volume))
+    sim.seed(volumes=[sim.volume(source, f.team), sim.volume(volume, f.team, user_id=USER)], snapshots=[sim.snapshot(snapshot, source, f.team)])
+    step(house, attempt, 0, None, None, "snapshot", source)
+    step(house, attempt, 1, snapshot, None, "volume", snapshot)
+    step(house, attempt, 2, volume, USER)
     return attempt, revision, volume, snapshot
 
 
