@@ -54,7 +54,8 @@ static const struct config_row rows[] = {
         "How long an API key is remembered. A revoked key stops at once where the notice of it "
         "arrives, and after this time at the latest. 0: every request asks the database."),
     ROW(idempotency_ms, CONFIG_I64, 1000, 604800000, "86400000",
-        "How long the answer to a write is kept under the Idempotency-Key that came with it, at least."),
+        "How long the answer to a write is kept under the Idempotency-Key that came with it, at "
+        "least."),
 };
 const struct config_section api_section = {
     "api", "The HTTP front (`sandsweep api`): listeners and limits.", rows, N_OF(rows), false};

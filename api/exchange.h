@@ -34,8 +34,8 @@ struct exchange {
 	struct auth_check check;
 	struct uuid team_id, principal;
 	char trace[TRACE_SIZE];
-	struct buf rows;   /* a list under construction */
-	size_t row_count;  /* in it */
+	struct buf rows;  /* a list under construction */
+	size_t row_count; /* in it */
 	struct write write;
 	/* What the answer will have as headers besides those of every answer. */
 	struct exchange_header {

@@ -34,8 +34,8 @@ static void on_page_row(void *arg, const struct store_function *function, const 
 	struct cursor *page = x->work;
 	char more[CURSOR_SIZE + 32] = "";
 	if (function && x->row_count < (size_t)page->limit) {
-		page->last = (struct store_page){.created_at_us = function->created_at_us,
-		                                 .id = function->id};
+		page->last =
+		    (struct store_page){.created_at_us = function->created_at_us, .id = function->id};
 		on_list_row(x, function, NULL);
 	} else if (function) {
 		page->more = true;
@@ -211,7 +211,7 @@ static void on_deleted(void *arg, const struct store_function *function, const s
 		fail_change(arg, err, delete_failed);
 }
 
-static void delete(struct exchange *x)
+static void delete (struct exchange *x)
 {
 	struct err err = {0};
 	struct store_ref ref = step_ref(x);

@@ -8,8 +8,8 @@
 #include "base/killpoint.h"
 #include "exchange.h"
 #include "function_json.h"
-#include "step.h"
 #include "sql/store_publish.h"
+#include "step.h"
 
 enum {
 	WAKE_INTERVAL_US = 5000,     /* relays are woken at most this often */

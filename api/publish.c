@@ -29,10 +29,10 @@ struct publishing {
 	json_t *service_object; /* borrowed from one of the two */
 	char name[FUNCTION_NAME_MAX + 1], slug[NAMING_SLUG_SIZE], label[NAMING_LABEL_SIZE];
 	struct store_publish store;
-	int step;             /* the last one that was begun: odd ones make snapshots, even ones volumes */
-	char *snapshot_id;    /* of the mount under way; owned */
-	json_t *mounts;       /* restore_mounts so far; owned */
-	char *revision;       /* what the last statement writes; owned */
+	int step;          /* the last one that was begun: odd ones make snapshots, even ones volumes */
+	char *snapshot_id; /* of the mount under way; owned */
+	json_t *mounts;    /* restore_mounts so far; owned */
+	char *revision;    /* what the last statement writes; owned */
 	int fail_status;
 	const char *fail_why;
 };
@@ -96,8 +96,8 @@ static void give_up_platform(struct publishing *p, const struct platform_answer 
 	    {409, 409, "a volume of the sandbox is locked; try again later"},
 	    {0, 503, "the sandbox platform is not available"},
 	};
-	bool refused = answer->fault == PLATFORM_ANSWERED && answer->status >= 400 &&
-	               answer->status < 500;
+	bool refused =
+	    answer->fault == PLATFORM_ANSWERED && answer->status >= 400 && answer->status < 500;
 	size_t i = 0;
 	while (refusals[i].status != 0 &&
 	       (answer->fault != PLATFORM_ANSWERED || refusals[i].status != answer->status))
@@ -165,7 +165,8 @@ static char *revision_text(const struct publishing *p)
 	const struct publish_request *request = &p->request;
 	bool spec = request->spec != NULL;
 	const char *template_id = spec ? request->template_id : p->sandbox.template_id;
-	AUTO(json_drop) json_t *json = json_pack(
+	AUTO(json_drop)
+	json_t *json = json_pack(
 	    "{s:s,s:s,s:s,s:s,s:O,s:O,s:O*}", "source_type", spec ? "revision_spec" : "sandbox_service",
 	    "source_sandbox_id", spec ? "" : p->sandbox.id, "source_service_id", p->service.id,
 	    "source_template_id", template_id, "restore_mounts", spec ? request->mounts : p->mounts,
@@ -211,10 +212,10 @@ static void ask_platform(struct publishing *p)
 	struct err err = {0};
 	const struct inventory_mount *mount = &p->sandbox.mounts[mount_of(p)];
 	bool snapshot = makes_snapshot(p);
-	AUTO(json_drop) json_t *json =
-	    snapshot ? json_pack("{s:s+,s:s}", "name", "function-", p->sandbox.id, "description",
-	                         "Function revision volume snapshot")
-	             : json_pack("{s:s}", "snapshot_id", p->snapshot_id);
+	AUTO(json_drop)
+	json_t *json = snapshot ? json_pack("{s:s+,s:s}", "name", "function-", p->sandbox.id,
+	                                    "description", "Function revision volume snapshot")
+	                        : json_pack("{s:s}", "snapshot_id", p->snapshot_id);
 	char *body = json ? json_text(json) : NULL;
 	const struct platform_request request = {
 	    .op = snapshot ? PLATFORM_SNAPSHOT_CREATE : PLATFORM_VOLUME_CREATE,

@@ -121,7 +121,8 @@ static int read_mount(json_t *object, json_t *mounts, struct err *err)
 	    0)
 		return invalid(err, "revision_spec.mounts.source: ", &why);
 	if (mount.mode && strcmp(mount.mode, "read_only") != 0 && strcmp(mount.mode, "read_write") != 0)
-		return refuse(err, "invalid request: revision_spec.mounts: mode is read_only or read_write");
+		return refuse(err,
+		              "invalid request: revision_spec.mounts: mode is read_only or read_write");
 	if (strcmp(source.type, "sandbox_volume") != 0)
 		return refuse(err, "invalid request: revision_spec.mounts.source: only the type "
 		                   "sandbox_volume can be mounted here");
@@ -201,7 +202,7 @@ static int read_source(json_t *object, struct publish_request *ret, struct err *
 	struct err why = {0};
 	if (json_decode(object, source_fields, N_OF(source_fields), &source, &why) < 0)
 		return invalid(err, "source: ", &why);
-	const char *type = source.type             ? source.type
+	const char *type = source.type            ? source.type
 	                   : source.revision_spec ? "revision_spec"
 	                                          : "sandbox_service";
 	ret->provenance = source.provenance;

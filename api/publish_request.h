@@ -21,7 +21,8 @@ struct publish_request {
 	const char *template_id; /* of it */
 	struct service service;  /* of it */
 	json_t *service_object;
-	json_t *mounts; /* owned by `body` too: [{"sandboxvolume_id","mount_point"}], as a revision keeps them */
+	json_t *
+	    mounts; /* owned by `body` too: [{"sandboxvolume_id","mount_point"}], as a revision keeps them */
 };
 
 /* Fills *ret, which the caller releases. -1 and *err: ERR_REJECT with the words for the client, ERR_RETRY

@@ -34,10 +34,10 @@ enum { ROUTE_COUNT = 18 };
 extern const struct route routes[ROUTE_COUNT];
 
 struct route_match {
-	int status;                   /* 200, 404 or 405 */
-	const struct route *route;    /* with 200, otherwise NULL */
-	char id[ROUTE_ID_MAX + 1];    /* with 200: the first placeholder's segment, decoded; "" without */
-	char sub[ROUTE_ID_MAX + 1];   /* the second one's */
+	int status;                 /* 200, 404 or 405 */
+	const struct route *route;  /* with 200, otherwise NULL */
+	char id[ROUTE_ID_MAX + 1];  /* with 200: the first placeholder's segment, decoded; "" without */
+	char sub[ROUTE_ID_MAX + 1]; /* the second one's */
 	char allow[ROUTE_ALLOW_SIZE]; /* with 405: "GET, HEAD, PUT" */
 };
 

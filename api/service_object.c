@@ -48,8 +48,10 @@ struct runtime {
 	json_t *command, *env_vars;
 };
 static const struct json_field runtime_fields[] = {
-    REQUIRED(runtime, type, JSON_KIND_STR, 1, 64), TEXT(runtime, cwd),
-    TEXT(runtime, warm_process_name),              ARRAY(runtime, command),
+    REQUIRED(runtime, type, JSON_KIND_STR, 1, 64),
+    TEXT(runtime, cwd),
+    TEXT(runtime, warm_process_name),
+    ARRAY(runtime, command),
     OBJECT(runtime, env_vars),
 };
 
@@ -62,9 +64,8 @@ static int read_runtime(json_t *object, struct runtime *ret, struct err *err)
 	    one_of("runtime.type", ret->type, types, err) < 0 ||
 	    check_texts("runtime.command", ret->command, err) < 0)
 		return -1;
-	json_object_foreach(ret->env_vars, name, value)
-		if (!json_is_string(value))
-			return err_set(err, ERR_REJECT, "bad_json", "runtime.env_vars must map to strings");
+	json_object_foreach(ret->env_vars, name, value) if (!json_is_string(value)) return err_set(
+	    err, ERR_REJECT, "bad_json", "runtime.env_vars must map to strings");
 	return 0;
 }
 

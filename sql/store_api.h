@@ -24,7 +24,8 @@ struct store_runtime {
 	const char *sandbox_id, *context_id; /* NULL: none */
 	int64_t runtime_updated_at_us;       /* 0: none */
 	struct uuid team_id;
-	int64_t mapped_at_us;      /* since when the ledger has the sandbox; 0: it does not, or is not asked */
+	int64_t
+	    mapped_at_us; /* since when the ledger has the sandbox; 0: it does not, or is not asked */
 	const char *recent_events; /* a JSON array; NULL: none, or not asked for */
 	int64_t min_warm, max_active, target_concurrency, scale_down_after_seconds;
 };

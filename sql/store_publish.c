@@ -175,8 +175,7 @@ static void on_alias_set(const struct pg_call *call, const struct pg_result *res
 	struct err err = {0};
 	int found = front_single(res, &alias_set_shape, &row, failed, &err);
 	enum store_alias_outcome outcome = found > 0 ? outcome_of(row.outcome) : STORE_ALIAS_UNUSED;
-	fn(call->arg, outcome, outcome == STORE_ALIAS_SET ? &row.alias : NULL,
-	   found < 0 ? &err : NULL);
+	fn(call->arg, outcome, outcome == STORE_ALIAS_SET ? &row.alias : NULL, found < 0 ? &err : NULL);
 }
 
 int store_alias_set(struct pg_pool *pool, const struct store_ref *ref,

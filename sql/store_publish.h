@@ -80,11 +80,11 @@ int store_publish_begin(struct pg_pool *pool, const struct store_publish *publis
                         struct err *err) MUST_CHECK;
 
 struct store_publish_step {
-	int number;           /* of the step that is over; 0: none yet */
-	const char *made;     /* what it made */
-	const char *user_id;  /* whom the platform calls its maker; NULL: it did not say */
-	const char *kind;     /* "snapshot", "volume": what the next one will make; NULL: there is none */
-	const char *parent;   /* of this volume, from this snapshot */
+	int number;          /* of the step that is over; 0: none yet */
+	const char *made;    /* what it made */
+	const char *user_id; /* whom the platform calls its maker; NULL: it did not say */
+	const char *kind;   /* "snapshot", "volume": what the next one will make; NULL: there is none */
+	const char *parent; /* of this volume, from this snapshot */
 };
 /* `open` false: the publish took so long that it was given up, and its things are being deleted. */
 typedef void store_publish_step_fn(void *arg, bool open, const struct err *err);
@@ -118,7 +118,7 @@ int store_publish_replay(struct pg_pool *pool, const struct uuid *team_id,
 /* A resource of the function, with what is true of the function on every row. */
 struct store_cleanup {
 	struct uuid function_id, revision_id;
-	int64_t deleted_at_us; /* 0: not deleted */
+	int64_t deleted_at_us;                             /* 0: not deleted */
 	int64_t released, doomed, deleting, dead, refused; /* counts over all resources */
 	const char *kind, *resource_id, *state; /* NULL: nothing is left; also what follows */
 	const char *release_reason, *error_class, *last_error; /* NULL: none */
