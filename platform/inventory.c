@@ -354,6 +354,47 @@ void inventory_sandbox_done(struct inventory_sandbox *sandbox)
 	*sandbox = (struct inventory_sandbox){0};
 }
 
+/* ---- one volume in full ---- */
+
+struct whole_volume {
+	const char *id, *team_id, *user_id, *created_at;
+	bool has;
+};
+static const struct json_field whole_volume_fields[] = {
+    TEXT(whole_volume, id, JSON_REQUIRED, 1),
+    TEXT(whole_volume, team_id, JSON_REQUIRED, 1),
+    TEXT(whole_volume, user_id, offsetof(struct whole_volume, has), 0),
+    TEXT(whole_volume, created_at, JSON_REQUIRED, 1),
+};
+
+int inventory_volume(const char *body, size_t len, struct inventory_volume *ret, struct err *err)
+{
+	json_t *data;
+	AUTO(json_drop) json_t *json = open_envelope(body, len, &data, err);
+	struct whole_volume in = {0};
+	struct err why = {0};
+	int64_t created_at_us;
+	if (!json)
+		return -1;
+	if (decode(data, whole_volume_fields, N_OF(whole_volume_fields), &in, &why) < 0 ||
+	    read_time(in.created_at, &created_at_us, &why) < 0)
+		return refuse_whole(&why, err);
+	*ret = (struct inventory_volume){
+	    .json = TAKE(json),
+	    .id = in.id,
+	    .team_id = in.team_id,
+	    .user_id = none_if_empty(in.user_id),
+	    .created_at_us = created_at_us,
+	};
+	return 0;
+}
+
+void inventory_volume_done(struct inventory_volume *volume)
+{
+	json_decref(volume->json);
+	*volume = (struct inventory_volume){0};
+}
+
 /* ---- what a POST made ---- */
 
 struct made {

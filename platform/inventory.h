@@ -1,5 +1,5 @@
-/* What the platform says it has: a page of a listing, one sandbox in full, what a POST made. Pure: bytes in, structs
- * out. Anything that is not of the contract's form is refused as a whole; fields that are not read may
+/* What the platform says it has: a page of a listing, one sandbox or volume in full, what a POST made. Pure: bytes
+ * in, structs out. Anything that is not of the contract's form is refused as a whole; fields that are not read may
  * be anything. Of what is read:
  *   - an id has 1 to 256 bytes, a mount point 1 to 1024, a template and a status 0 to 256, none with
  *     control characters;
@@ -71,6 +71,18 @@ int inventory_sandbox(const char *body, size_t len, struct inventory_sandbox *re
 /* The first service with this `id`, borrowed; NULL: there is none. */
 json_t *inventory_service(const struct inventory_sandbox *sandbox, const char *id);
 void inventory_sandbox_done(struct inventory_sandbox *sandbox); /* for AUTO; safe on {0} */
+
+struct inventory_volume {
+	json_t *json; /* owns every text */
+	const char *id, *team_id;
+	const char *user_id; /* whose it is; none: NULL */
+	int64_t created_at_us;
+};
+/* {"success":true,"data":{...}} of GET /sandboxvolumes/{id}. That it is the volume that was asked for is not
+ * judged here. (What mounts it the platform does not say.) */
+int inventory_volume(const char *body, size_t len, struct inventory_volume *ret,
+                     struct err *err) MUST_CHECK;
+void inventory_volume_done(struct inventory_volume *volume); /* for AUTO; safe on {0} */
 
 struct inventory_made {
 	json_t *json; /* owns every text */

@@ -113,6 +113,7 @@ static int copy_row(struct lister *l, struct listing *listing, const struct inve
 	    .id = item->id,
 	    .template_id = item->template_id,
 	    .source_volume_id = item->source_volume_id,
+	    .user_id = item->user_id,
 	    .status = item->status,
 	    .created_at_us = item->created_at_us,
 	};

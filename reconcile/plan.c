@@ -331,7 +331,7 @@ static int decode_item(const struct reader *r, json_t *json, struct store_findin
 {
 	static const char *const kinds[] = {"sandbox", "volume", "snapshot"};
 	static const char *const actions[] = {"clear", "doom", "adopt"};
-	static const char *const proofs[] = {"none", "absent", "present", "owner"};
+	static const char *const proofs[] = {"none", "absent", "present", "owner", "maker"};
 	struct item item = {0};
 	struct err why = {0};
 	enum reconcile_class class_;

@@ -12,14 +12,18 @@
 
 enum { BATCH = 512, WHY_SIZE = 64, RESULTS_BYTES = 1 << 20 };
 
+struct item;
+typedef bool seen_fn(struct item *item, const struct platform_answer *answer);
+static seen_fn sandbox_seen, volume_seen;
+
 /* What can be looked at, and what each proof costs. */
 static const struct {
 	const char *kind;
 	enum platform_op op;
-	bool told; /* a 200 tells in full what it is */
+	seen_fn *seen; /* of a 200; false when the answer is not about the one that was asked for */
 } kinds[] = {
-    {"sandbox", PLATFORM_SANDBOX_GET, true},
-    {"volume", PLATFORM_VOLUME_GET, false},
+    {"sandbox", PLATFORM_SANDBOX_GET, sandbox_seen},
+    {"volume", PLATFORM_VOLUME_GET, volume_seen},
 };
 static const struct {
 	const char *proof;
@@ -28,6 +32,7 @@ static const struct {
     {"absent", 2},
     {"present", 1},
     {"owner", 1},
+    {"maker", 1},
 };
 
 struct item {
@@ -113,25 +118,49 @@ static bool same_team(const struct item *item, const char *text)
 	       uuid_equal(&team, &item->finding->team_id);
 }
 
-/* A sandbox in full. False when the answer is not about the one that was asked for. */
+/* An answer that could not be read. */
+static bool unread(struct item *item, const struct err *err)
+{
+	if (err->kind == ERR_REJECT)
+		return false;
+	decide(item, "unknown", "no_memory");
+	return true;
+}
+
+static void there(struct item *item, const char *team_id)
+{
+	if (same_team(item, team_id))
+		decide(item, "present", NULL);
+	else
+		decide(item, "unknown", "other_team");
+}
+
 static bool sandbox_seen(struct item *item, const struct platform_answer *answer)
 {
 	AUTO(inventory_sandbox_done) struct inventory_sandbox sandbox = {0};
 	struct err err = {0};
-	if (inventory_sandbox(answer->body, answer->body_len, &sandbox, &err) < 0) {
-		if (err.kind == ERR_REJECT)
-			return false;
-		decide(item, "unknown", "no_memory");
-		return true;
-	}
+	if (inventory_sandbox(answer->body, answer->body_len, &sandbox, &err) < 0)
+		return unread(item, &err);
 	if (strcmp(sandbox.id, item->finding->resource_id) != 0)
 		return false;
 	note_look(item, answer);
 	note_sandbox(item, &sandbox);
-	if (same_team(item, sandbox.team_id))
-		decide(item, "present", NULL);
-	else
-		decide(item, "unknown", "other_team");
+	there(item, sandbox.team_id);
+	return true;
+}
+
+static bool volume_seen(struct item *item, const struct platform_answer *answer)
+{
+	AUTO(inventory_volume_done) struct inventory_volume volume = {0};
+	struct err err = {0};
+	if (inventory_volume(answer->body, answer->body_len, &volume, &err) < 0)
+		return unread(item, &err);
+	if (strcmp(volume.id, item->finding->resource_id) != 0)
+		return false;
+	note_look(item, answer);
+	json_put_text(item->details, "user", volume.user_id);
+	json_put_time(item->details, "created_at", volume.created_at_us);
+	there(item, volume.team_id);
 	return true;
 }
 
@@ -158,13 +187,10 @@ static bool on_look(void *arg, const struct platform_answer *answer)
 		absent_seen(item, answer);
 		return true;
 	}
-	if (answered && answer->status < 300 && kinds[item->kind].told)
-		return sandbox_seen(item, answer);
-	note_look(item, answer);
 	if (answered && answer->status < 300)
-		decide(item, "present", NULL); /* another team's volume reads as 404 */
-	else
-		unknown(item, answer);
+		return kinds[item->kind].seen(item, answer);
+	note_look(item, answer);
+	unknown(item, answer);
 	return true;
 }
 

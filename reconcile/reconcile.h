@@ -49,7 +49,8 @@ struct reconcile_config {
 	int64_t plan_max_age_ms;
 	int64_t pipeline_grace_ms;
 	int64_t keep_days;
-	bool enabled[CLASS_COUNT];     /* <class>_enabled */
+	bool adopt_volumes;        /* what lost calls of publishes made is adopted, not only told of */
+	bool enabled[CLASS_COUNT]; /* <class>_enabled */
 	int64_t grace_ms[CLASS_COUNT]; /* <class>_grace_ms */
 };
 extern const struct config_section reconcile_section;

@@ -152,6 +152,7 @@ static int begin(struct run *run, struct err *err)
 	    .query_timeout_ms = run->config->query_timeout_ms,
 	    .team_id = run->request->team_id,
 	    .function_id = run->request->function_id,
+	    .adopt_volumes = run->config->adopt_volumes,
 	};
 	run->store = store_run_begin(&run->rec->postgres, &opts, &begun, err);
 	if (!run->store)

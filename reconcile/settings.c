@@ -67,6 +67,11 @@ static const struct config_row rows[] = {
         "How long an event, a release or a due row may wait before it counts as stuck."),
     ROW(keep_days, CONFIG_I64, 1, 3650, "30",
         "History of runs, and ledger rows of what is gone, are kept for so long."),
+    ROW(adopt_volumes, CONFIG_BOOL, 0, 0, "true",
+        "Whether volumes that a publish asked for and never heard of are deleted. The platform "
+        "tells "
+        "them by the user whose key platform.token is, so nobody but Sandsweep may be that user. "
+        "false: they are only told of."),
     CLASS_ROWS(unreleased, CLASS_UNRELEASED, "600000",
                "mapped though the function is deleted or disabled or serves another revision"),
     CLASS_ROWS(missed_event, CLASS_MISSED_EVENT, "300000", "released, and no event doomed it"),

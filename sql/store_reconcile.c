@@ -190,6 +190,7 @@ static int begin(struct pg_sync *sync, const struct store_run_opts *opts,
 	pg_param_bool(&params, opts->dry);
 	pg_param_uuid(&params, &opts->team_id);
 	pg_param_uuid(&params, &opts->function_id);
+	pg_param_bool(&params, opts->adopt_volumes);
 	if (ask_one(sync, QUERY_RECONCILE_BEGIN, &params, &begun_shape, &row, &res, err) < 0)
 		return -1;
 	*ret = (struct store_run_begun){
@@ -314,6 +315,7 @@ int store_run_copy_row(struct store_run *run, const struct store_seen *row, stru
 	copy_text(rows, row->id);
 	copy_text(rows, row->template_id);
 	copy_text(rows, row->source_volume_id);
+	copy_text(rows, row->user_id);
 	copy_text(rows, row->status);
 	copy_time(rows, row->created_at_us);
 	copy_row_end(rows);

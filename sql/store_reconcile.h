@@ -25,6 +25,7 @@ struct store_run_opts {
 	bool dry;           /* no act follows */
 	int64_t query_timeout_ms;
 	struct uuid team_id, function_id; /* nil: all; what the run is narrowed to */
+	bool adopt_volumes; /* what lost calls of publishes made may be taken into the ledger */
 };
 struct store_run_begun {
 	bool acquired;
@@ -63,7 +64,8 @@ struct store_seen {
 	const char *id;
 	const char *template_id;      /* NULL for a volume */
 	const char *source_volume_id; /* NULL for none */
-	const char *status;           /* NULL for a volume */
+	const char *user_id; /* whose a volume is; NULL for a sandbox, or where it is not told */
+	const char *status;  /* NULL for a volume */
 	int64_t created_at_us;
 };
 /* COPY: begin, rows in any number, end; and again for the next teams, as often as it takes, all into one
@@ -103,7 +105,8 @@ struct store_finding {
 	const char *parent_id;                         /* a snapshot's volume; else NULL */
 	struct uuid team_id, function_id, revision_id; /* nil where unknown */
 	int64_t since_us;                              /* since when it is so, as far as can be told */
-	const char *proof;    /* "none" (the database alone proves it), "absent", "present", "owner" */
+	const char *proof;    /* "none" (the database alone proves it), "absent", "present", "owner",
+	                         "maker" */
 	const char *action;   /* "clear", "doom", "adopt", "note" (for people; no act) */
 	const char *verdict;  /* "young", "proved", "disproved", "unproved"; NULL: to be proved yet */
 	const char *result;   /* "done", "stale", "skipped", "failed", "dry"; NULL: none yet */
@@ -121,10 +124,12 @@ struct store_proof {
 	const char *seen; /* "absent" (twice), "present", "unknown" */
 	const char *why;  /* unknown: what went wrong; else NULL */
 	const char
-	    *details; /* JSON object: status, marker, mounts (array of volume ids), looks with times */
+	    *details; /* JSON object: status, marker, mounts (array of volume ids), a volume's user and
+	                 time of creation, looks with times */
 };
 /* What the platform said. Ownership is judged here: the marker is that of an open attempt of the same
- * team and template, or a mounted volume is one of that attempt's revision in our ledger. */
+ * team and template, or a mounted volume is one of that attempt's revision in our ledger; a volume is of
+ * our own user and is the one that was listed. */
 int store_run_proofs(struct store_run *run, const struct store_proof *proofs, int count,
                      struct err *err) MUST_CHECK;
 

@@ -151,7 +151,7 @@ $$;
 -- Takes the lock and makes what a run keeps until its end: pg_temp.this_run, seen, listings, findings,
 -- ran. Not acquired: who holds it, and since when.
 CREATE FUNCTION sandsweep.reconcile_begin(in_shard text, in_actor text, in_holder text, in_mode text, in_dry boolean,
-                                          in_team uuid, in_function uuid)
+                                          in_team uuid, in_function uuid, in_adopt boolean)
     RETURNS TABLE (acquired boolean, run_id bigint, term bigint, t0 timestamptz, system_id bigint,
                    database text, holder text, held_since timestamptz)
     LANGUAGE plpgsql AS $$
@@ -180,10 +180,10 @@ BEGIN
 
     CREATE TEMPORARY TABLE this_run AS
         SELECT new_run AS run_id, new_term AS term, in_shard AS shard, now() AS t0, in_actor AS actor,
-               in_mode AS mode, in_dry AS dry, in_team AS team_id, in_function AS function_id;
+               in_mode AS mode, in_dry AS dry, in_team AS team_id, in_function AS function_id, in_adopt AS adopt;
     CREATE TEMPORARY TABLE seen (
         kind sandsweep.resource_kind NOT NULL, team_id uuid NOT NULL, id text NOT NULL, template_id text,
-        source_volume_id text, status text, created_at timestamptz NOT NULL);
+        source_volume_id text, status text, created_at timestamptz NOT NULL, user_id text);
     CREATE TEMPORARY TABLE listings (
         team_id uuid NOT NULL, kind sandsweep.resource_kind NOT NULL, complete boolean NOT NULL, reason text,
         rows bigint NOT NULL, pages bigint NOT NULL, PRIMARY KEY (team_id, kind));
@@ -203,7 +203,9 @@ BEGIN
             ('unreleased', 'clear', 'none'), ('unreleased', 'doom', 'none'), ('missed_event', 'doom', 'none'),
             ('stale_mapping', 'clear', 'absent'), ('ghost', 'doom', 'absent'), ('ghost', 'note', 'absent'),
             ('resurrected', 'doom', 'present'), ('stuck_lease', 'doom', 'none'), ('orphan_sandbox', 'adopt', 'owner'),
-            ('orphan_volume', 'doom', 'none'), ('orphan_volume', 'note', 'none'), ('orphan_snapshot', 'doom', 'none'))));
+            ('orphan_volume', 'doom', 'none'), ('orphan_volume', 'note', 'none'), ('orphan_volume', 'adopt', 'maker'),
+            ('orphan_snapshot', 'doom', 'none'))),
+        CHECK (kind::text = substr(class, 8) OR class NOT LIKE 'orphan%'));
     CREATE TEMPORARY TABLE resent (event_id uuid PRIMARY KEY);
     ANALYZE pg_temp.this_run;    -- every diff joins it: the planner must know that it is one row
     RETURN QUERY SELECT true, new_run, new_term, now(), cluster, current_database()::text, in_holder, now();
@@ -225,7 +227,8 @@ END $$;
 -- too late; then nothing is changed. Raises SW004 when the term is over.
 --   clear: takes the mapping res_id from revision res_revision, and dooms the sandbox
 --   doom:  dooms what the ledger holds; what is still in use there is released first
---   adopt: an unknown sandbox, proved to be of the restore attempt, enters the ledger and is doomed
+--   adopt: an unknown sandbox, proved to be of the restore attempt, or an unknown volume, proved to be of a
+--          publish's lost call (adopt_volume), enters the ledger and is doomed
 --
 -- Under READ COMMITTED every statement here sees what was committed before it began. A look is therefore
 -- worth something only when it comes after the lock that its writer must take:
@@ -237,7 +240,7 @@ END $$;
 --     it or `adopt` waits at the attempt, and the second finds it closed
 --   a publish closes its attempt in the transaction that inserts its revision, and is refused when the
 --     attempt was given up: the same at the publish attempt
--- Locks are taken in the order function, attempt of a restore, revision, ledger row, attempt of a publish,
+-- Locks are taken in the order function, attempt of a restore, revision, attempt of a publish, ledger row,
 -- as by the API, the triggers and the hosts; the worker's claim waits for no lock at all. Each act holds
 -- one ledger row only, so that batches that lock several in the order of id cannot wait in a circle with
 -- it.
@@ -255,6 +258,7 @@ DECLARE
     attempt sandsweep.restore_attempts;
     publish sandsweep.publish_attempts;
     found_at jsonb := in_evidence || jsonb_build_object('run', in_run, 'term', in_term, 'class', in_class);
+    late text;
 BEGIN
     PERFORM sandsweep.reconcile_fence(in_shard, in_term);
 
@@ -287,6 +291,12 @@ BEGIN
         IF res.id IS NULL OR res.state <> 'released' THEN
             RETURN NULL;
         END IF;
+    ELSIF in_action = 'adopt' AND res_kind = 'volume' THEN
+        late := sandsweep.adopt_volume(res_id, res_team, in_attempt, in_t0, in_evidence);
+        IF late IS NOT NULL THEN
+            RETURN late;
+        END IF;
+        SELECT * INTO res FROM sandsweep.owned_resources o WHERE o.kind = 'volume' AND o.resource_id = res_id;
     ELSIF in_action = 'adopt' THEN
         -- One that was given up by an act before (it had two sandboxes) can map no more either.
         SELECT * INTO attempt FROM sandsweep.restore_attempts WHERE id = in_attempt FOR UPDATE;
@@ -315,6 +325,9 @@ BEGIN
             RETURN 'it is another team''s';
         END IF;
         PERFORM FROM shared_gateway.functions_revisions r WHERE r.id = res.revision_id FOR SHARE;
+        IF res.state = 'in_use' AND res_kind <> 'sandbox' THEN
+            SELECT * INTO publish FROM sandsweep.publish_attempts WHERE revision_id = res.revision_id FOR UPDATE;
+        END IF;
         SELECT * INTO res FROM sandsweep.owned_resources o WHERE o.id = res.id FOR NO KEY UPDATE;
         IF (in_class, res.state::text) NOT IN (
                 ('unreleased', 'in_use'), ('orphan_volume', 'in_use'), ('orphan_snapshot', 'in_use'),
@@ -333,12 +346,9 @@ BEGIN
                 'mapped', 'source_sandbox', 'referenced', 'source_volume') THEN
             RETURN 'a person refused it';
         END IF;
-        IF res.state = 'in_use' AND res_kind <> 'sandbox' THEN
-            SELECT * INTO publish FROM sandsweep.publish_attempts WHERE revision_id = res.revision_id FOR UPDATE;
-            IF publish.closed_at IS NULL AND publish.started_at > in_t0 - coalesce(
-                    (SELECT grace FROM pg_temp.ran WHERE class = in_class), interval '0') THEN
-                RETURN 'its publish is going on';
-            END IF;
+        IF publish.closed_at IS NULL AND publish.started_at > in_t0 - coalesce(
+                (SELECT grace FROM pg_temp.ran WHERE class = in_class), interval '0') THEN
+            RETURN 'its publish is going on';
         END IF;
         IF res.state IN ('in_use', 'refused') AND sandsweep.in_use_because(res_kind, res_id) IS NOT NULL THEN
             RETURN 'it is in use now';
@@ -481,6 +491,14 @@ BEGIN
           AND NOT EXISTS (SELECT FROM pg_temp.findings f WHERE f.class = 'orphan_sandbox' AND f.team_id = a.team_id
                           AND f.result IS DISTINCT FROM 'done'
                           AND (f.verdict IS DISTINCT FROM 'disproved' OR f.evidence ->> 'looked' = 'absent'));
+    -- A publish that died with nothing in the ledger: what a lost call of it made is looked for all the same.
+    UPDATE sandsweep.publish_attempts p SET closed_at = clock_timestamp(), outcome = 'abandoned'
+        WHERE p.closed_at IS NULL AND NOT run.dry AND run.mode = 'repair'
+          AND (run.team_id IS NULL OR p.team_id = run.team_id)
+          AND (run.function_id IS NULL OR p.function_id = run.function_id)
+          AND p.started_at < run.t0 - 2 * (SELECT grace FROM pg_temp.ran WHERE class = 'orphan_volume')
+          AND NOT EXISTS (SELECT FROM sandsweep.owned_resources o
+                          WHERE o.function_id = p.function_id AND o.revision_id = p.revision_id AND o.stage = 'in_use');
 
     IF NOT run.dry THEN
         DELETE FROM sandsweep.owned_resources o
@@ -490,7 +508,12 @@ BEGIN
                            FOR UPDATE SKIP LOCKED);
         DELETE FROM sandsweep.reconcile_runs r WHERE r.finished_at < run.t0 - keep;
         DELETE FROM sandsweep.drift d WHERE d.closed_at < run.t0 - keep;
-        DELETE FROM sandsweep.publish_attempts p WHERE p.closed_at < run.t0 - keep;
+        -- (But for the one that tells whose volumes Sandsweep makes.)
+        DELETE FROM sandsweep.publish_attempts p
+            WHERE p.closed_at < run.t0 - keep AND p.id IS DISTINCT FROM (
+                SELECT s.attempt_id FROM sandsweep.publish_steps s
+                WHERE s.kind = 'volume' AND s.user_id IS NOT NULL
+                ORDER BY s.asked_at DESC LIMIT 1);
         DELETE FROM sandsweep.restore_attempts a WHERE a.closed_at < run.t0 - keep;
     END IF;
     INSERT INTO sandsweep.audit_log (team_id, actor, action, function_id, details)

@@ -1,5 +1,5 @@
 -- Which teams there are to list: those with a function that is not deleted, with anything in the ledger, or
--- with an attempt that is open. And whether the ledger holds something live of each kind, without which
+-- with an attempt that is open, or a volume that a publish asked for and never heard of. And whether the ledger holds something live of each kind, without which
 -- an empty listing is believable.
 WITH scope AS (
     SELECT t.team_id AS id FROM pg_temp.this_run t WHERE t.team_id IS NOT NULL AND t.function_id IS NULL
@@ -22,6 +22,8 @@ WITH scope AS (
     SELECT DISTINCT a.team_id, false, false FROM sandsweep.restore_attempts a WHERE a.closed_at IS NULL OR a.outcome = 'abandoned'
     UNION ALL
     SELECT DISTINCT p.team_id, false, false FROM sandsweep.publish_attempts p WHERE p.closed_at IS NULL
+    UNION ALL
+    SELECT DISTINCT s.team_id, false, false FROM sandsweep.publish_steps s WHERE s.answered_at IS NULL AND s.kind = 'volume'
 )
 INSERT INTO pg_temp.teams (team_id, sandboxes, volumes)
 SELECT e.team_id, bool_or(e.sandboxes), bool_or(e.volumes)

@@ -1,5 +1,5 @@
-/* libFuzzer target for the listings, whole sandboxes and made things of the platform. Input: one byte that says
- * which reader, and the body. */
+/* libFuzzer target for the listings, whole sandboxes, whole volumes and made things of the platform. Input: one byte
+ * that says which reader, and the body. */
 #include "platform/inventory.h"
 
 #include <stdint.h>
@@ -107,6 +107,16 @@ static void check_sandbox(struct inventory_sandbox *sandbox)
 	inventory_sandbox_done(sandbox);
 }
 
+static void check_volume(struct inventory_volume *volume)
+{
+	check_text(volume->id, 1);
+	check_text(volume->team_id, 1);
+	check_optional(volume->user_id);
+	if (volume->created_at_us <= 0)
+		abort();
+	inventory_volume_done(volume);
+}
+
 static void check_made(struct inventory_made *made)
 {
 	check_text(made->id, 1);
@@ -119,6 +129,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct inventory_page page;
 	struct inventory_sandbox sandbox;
 	struct inventory_made made;
+	struct inventory_volume volume;
 	struct err err = {0};
 	if (size < 1)
 		return 0;
@@ -128,17 +139,20 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (!body)
 		return 0;
 	memcpy(body, data + 1, len);
-	int reader = data[0] % 4;
+	int reader = data[0] % 8 % 5;
 	int rc = reader == 0   ? inventory_sandboxes(body, len, &page, &err)
 	         : reader == 1 ? inventory_volumes(body, len, &page, &err)
 	         : reader == 2 ? inventory_sandbox(body, len, &sandbox, &err)
-	                       : inventory_made(body, len, &made, &err);
+	         : reader == 3 ? inventory_made(body, len, &made, &err)
+	                       : inventory_volume(body, len, &volume, &err);
 	free(body);
 	check_err(rc, &err);
 	if (rc == 0 && reader == 2)
 		check_sandbox(&sandbox);
 	else if (rc == 0 && reader == 3)
 		check_made(&made);
+	else if (rc == 0 && reader == 4)
+		check_volume(&volume);
 	else if (rc == 0)
 		check_page(&page, reader == 1);
 	return 0;

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 import psycopg2
 import pytest
 
-from tests.support.drift import DRIFT, Drift, behind, claim, deletes, forget_all, mappings, publish, untouched
+from tests.support.drift import DRIFT, Drift, behind, claim, deletes, forget_all, mappings, publish, untouched, wait_old
 from tests.support.house import Function, House, Reconciled
-from tests.support.sim import Sim
+from tests.support.sim import USER, Sim
 from tests.support.stack import wait_until
 
 HOUR_MS = 3600000
@@ -169,25 +169,27 @@ def test_w2_two_sandboxes_of_one_revision(house: House, sim: Sim, bystander: Fun
 
 
 def test_w3_a_publish_that_died(house: House, sim: Sim, bystander: Function) -> None:
-    """What it had made is in the ledger before its revision is; what it could not write down is told to people."""
+    """What it had made is in the ledger before its revision is; what it could not write down is known by who made it."""
     f = house.function(volumes=0, mapped=False, sim=sim)
-    attempt, revision, volume, snapshot = publish(house, sim, f)
-    unknown = f"vol-{uuid.uuid4().hex[:10]}"
-    sim.seed(volumes=[sim.volume(unknown, f.team)])
+    attempt, revision, volume, snapshot = publish(house, sim, f, lost="volume")
+    unknown, theirs = (f"vol-{uuid.uuid4().hex[:10]}" for _ in range(2))
+    sim.seed(volumes=[sim.volume(unknown, f.team, user_id=USER), sim.volume(theirs, f.team)])
     with untouched(house, sim):
         young = house.reconcile(grace_ms=HOUR_MS)
-        note = young.of(unknown)[0]
-        assert (young.code, note["class"], note["action"], note["result"]) == (0, "orphan_volume", "note", None)
-    run = house.reconcile()
-    assert (run.code, run.done()) == (3, {volume, snapshot}), run.findings
+        found = young.of(unknown)[0]
+        assert (young.code, found["class"], found["action"], found["verdict"], found["result"]) == (0, "orphan_volume", "adopt", "young", None)
+    wait_old(house, f.team, 1000)
+    run = house.reconcile(options={"reconcile.orphan_volume_grace_ms": "900"})
+    assert (run.code, run.done()) == (3, {volume, snapshot, unknown}), run.findings
     with pytest.raises(psycopg2.Error, match="given up"):  # too late
         house.stack.sql(
             """INSERT INTO shared_gateway.functions_revisions (id, function_id, team_id, revision_number, source_sandbox_id, source_service_id,
                    source_template_id, service_snapshot) VALUES (%s, %s, %s, 9, 'src', 'web', 'tpl', '{}')""", (revision, f.id, f.team))  # fmt: skip
     house.worker()
-    house.wait_states([volume, snapshot], "gone")
-    sim.assert_never_deleted([unknown])
-    sim.assert_all_live("volume", [unknown])
+    house.wait_states([volume, snapshot, unknown], "gone")
+    sim.assert_never_deleted([theirs])
+    sim.assert_all_live("volume", [theirs])
+    assert not list(sim.journal(id=theirs)), "it is not even looked at"
 
 
 def test_w3_a_publish_that_goes_on(house: House, sim: Sim, bystander: Function) -> None:

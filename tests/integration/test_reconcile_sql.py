@@ -11,8 +11,9 @@ from typing import Any
 import psycopg2
 import pytest
 
+from tests.support.drift import step
 from tests.support.house import Function, House
-from tests.support.reconcile_sql import CLASSES, PAST, Beside, Run, place, query, statement
+from tests.support.reconcile_sql import CLASSES, OWN, PAST, Beside, Run, evidence_of, lost_call, place, query, statement, tell
 
 STATES = ["in_use", "released", "doomed", "deleting", "gone", "dead", "refused"]
 HOUR = 3_600_000
@@ -185,6 +186,14 @@ def make_never_published(kind: str) -> Any:
     return make
 
 
+def make_lost(house: House, run: Run, team: str, since: str) -> str:
+    tell(house, (OWN, "-2 days"))
+    lost_call(house, team, run.sql("SELECT t0 + %s::interval FROM pg_temp.this_run", (since,))[0][0])
+    thing = new("vol")
+    run.seen("volume", team, thing, template=None, created=since, user=OWN)
+    return thing
+
+
 MAKERS = [
     ("unreleased", "disabled", make_unreleased_disabled, "clear", "none"),
     ("unreleased", "superseded", make_unreleased_superseded, "clear", "none"),
@@ -200,6 +209,7 @@ MAKERS = [
     ("stuck_lease", "", make_in_ledger("sandbox", "deleting", "due_at"), "doom", "none"),
     ("orphan_sandbox", "", make_orphan_sandbox, "adopt", "owner"),
     ("orphan_volume", "never published", make_never_published("volume"), "doom", "none"),
+    ("orphan_volume", "lost call", make_lost, "adopt", "maker"),
     ("orphan_snapshot", "never published", make_never_published("snapshot"), "doom", "none"),
 ]
 IDS = [f"{m[0]} {m[1]}".strip() for m in MAKERS]
@@ -214,7 +224,7 @@ def test_found_by_age(house: House, run: Run, team: str, class_: str, _: str, ma
     run.listed(team, "sandbox")
     run.listed(team, "volume")
     found = run.find(class_, HOUR)
-    if want is None and class_ != "orphan_sandbox" and make not in (make_unreleased_disabled, make_unreleased_superseded):
+    if want is None and class_ != "orphan_sandbox" and make not in (make_unreleased_disabled, make_unreleased_superseded, make_lost):
         assert thing not in found
         return
     assert list(found) == [thing]
@@ -330,17 +340,6 @@ def test_orphans_are_looked_for_in_the_window_of_an_open_restore(house: House, r
         assert rows[thing]["evidence"]["attempts"] == [number]
 
 
-def test_unknown_volumes_of_an_open_publish_are_noted(house: House, run: Run, team: str) -> None:
-    attempt(house, team, started="-3 hours", table="publish_attempts")
-    known, unknown, before = new("vol"), new("vol"), new("vol")
-    place(house, "volume", known, "doomed", team=team)
-    run.seen("volume", team, known, unknown, template=None, created="-170 minutes")
-    run.seen("volume", team, before, template=None, created="-4 hours")
-    rows = run.find("orphan_volume", HOUR)
-    assert {r["resource_id"]: (r["action"], r["verdict"]) for r in rows.values()} == {unknown: ("note", "proved")}
-    assert run.findings("to_act") == []
-
-
 # ---- proofs ----
 
 
@@ -403,7 +402,7 @@ ACTS = {
     ("unreleased", "clear"): "sandbox", ("stale_mapping", "clear"): "sandbox", ("unreleased", "doom"): "sandbox",
     ("missed_event", "doom"): "sandbox", ("ghost", "doom"): "sandbox", ("resurrected", "doom"): "sandbox",
     ("stuck_lease", "doom"): "sandbox", ("orphan_sandbox", "adopt"): "sandbox", ("orphan_volume", "doom"): "volume",
-    ("orphan_snapshot", "doom"): "snapshot",
+    ("orphan_volume", "adopt"): "volume", ("orphan_snapshot", "doom"): "snapshot",
 }
 DOOMED_FROM = {
     "unreleased": ["in_use"], "orphan_volume": ["in_use"], "orphan_snapshot": ["in_use"], "missed_event": ["released", "refused"],
@@ -420,6 +419,17 @@ def expected(class_: str, action: str, state: str | None, used: bool) -> tuple[s
     if state not in DOOMED_FROM[class_] or used and state in ("in_use", "refused"):
         return "stale", state
     return "done", "doomed"
+
+
+def unfinished(house: House, team: str, kind: str, action: str, f: Function) -> tuple[str | None, dict[str, Any]]:
+    """What an adoption needs: the attempt, and what the finding says of it."""
+    if action != "adopt":
+        return None, {}
+    if kind == "sandbox":
+        return attempt(house, team, function=f.id, revision=f.active.id), {}
+    tell(house, (OWN, "-2 days"))
+    number = lost_call(house, team, "-1 day")
+    return number, evidence_of(house, number)
 
 
 @pytest.mark.parametrize("class_,action", ACTS)
@@ -442,8 +452,8 @@ def test_every_act_on_every_state(house: House, run: Run, team: str, class_: str
         if state:
             extra = {"error_class": "'mapped'"} if state == "refused" else {}
             place(house, kind, thing, state, team=team, function=f.id, revision=f.active.id, **extra)
-        number = attempt(house, team, function=f.id, revision=f.active.id) if action == "adopt" else None
-        run.put(class_, action, kind, thing, team=team, function=f.id, revision=f.active.id, attempt=number)
+        number, more = unfinished(house, team, kind, action, f)
+        run.put(class_, action, kind, thing, team=team, function=f.id, revision=f.active.id, attempt=number, **more)
         assert run.act_all() == 1
         result, row_state = expected(class_, action, state, used)
         assert (state, run.result(thing)[0]) == (state, result), run.result(thing)
@@ -467,8 +477,8 @@ def test_another_teams_thing_is_left_alone(house: House, run: Run, team: str, cl
     if action == "doom":
         place(house, kind, thing or "", DOOMED_FROM[class_][0], team=other.team)
     before = house.states([thing or ""])
-    number = attempt(house, other.team) if action == "adopt" else None
-    run.put(class_, action, kind, thing or "", team=team, function=other.id, revision=other.active.id, attempt=number)
+    number, more = unfinished(house, other.team, kind, action, other)
+    run.put(class_, action, kind, thing or "", team=team, function=other.id, revision=other.active.id, attempt=number, **more)
     run.act_all()
     assert run.result(thing or "")[0] == "stale" and "another team's" in (run.result(thing or "")[1] or "")
     assert house.states([thing or ""]) == before
@@ -608,17 +618,17 @@ def test_a_failed_act_changes_nothing_and_does_not_stop_the_next(house: House, r
 
 def clear_runtime(stack: Any, f: Function, word: str = "recycled") -> None:
     with stack.connect() as conn, conn.cursor() as cur:
-        query(cur, "runtime_clear", f.team, f.id, f.id, f"io.sandsweep.runtime.{word}", word, new_id(), "req", "")
+        query(cur, "runtime_clear", f.team, f.id, f.id, f"io.sandsweep.runtime.{word}", word, new_id(), "req", "", None, None)
 
 
 def delete_function(stack: Any, f: Function) -> None:
     with stack.connect() as conn, conn.cursor() as cur:
-        query(cur, "function_delete", f.team, f.id, f.id, new_id(), "req", "")
+        query(cur, "function_delete", f.team, f.id, f.id, new_id(), "req", "", None, None, None)
 
 
 def disable_function(stack: Any, f: Function) -> None:
     with stack.connect() as conn, conn.cursor() as cur:
-        query(cur, "function_update", f.team, f.id, f.id, None, "f", None, new_id(), "req", "")
+        query(cur, "function_update", f.team, f.id, f.id, None, "f", None, new_id(), "req", "", None, None, None)
 
 
 def outbox(house: House, f: Function) -> list[tuple[Any, ...]]:
@@ -767,7 +777,7 @@ def test_clear_comes_while_a_recycle_is_at_work(house: House, run: Run, other: A
     f = old_function(house, team)
     run.put("stale_mapping", "clear", "sandbox", f.active.sandbox or "", team=team, function=f.id, revision=f.active.id)
     with other.cursor() as api:
-        query(api, "runtime_clear", team, f.id, f.id, "io.sandsweep.runtime.recycled", "recycled", new_id(), "req", "")
+        query(api, "runtime_clear", team, f.id, f.id, "io.sandsweep.runtime.recycled", "recycled", new_id(), "req", "", None, None)
         act = Beside(house.stack, run.pid, run.act)
         act.wait_blocked()
         getattr(other, end)()
@@ -782,7 +792,7 @@ def test_a_recycle_comes_while_clear_is_at_work(house: House, run: Run, other: A
     run.conn.autocommit = False
     run.act()
     cur = other.cursor()
-    beside = Beside(house.stack, other.get_backend_pid(), lambda: query(cur, "runtime_clear", team, f.id, f.id, "io.sandsweep.runtime.recycled", "recycled", new_id(), "req", ""))
+    beside = Beside(house.stack, other.get_backend_pid(), lambda: query(cur, "runtime_clear", team, f.id, f.id, "io.sandsweep.runtime.recycled", "recycled", new_id(), "req", "", None, None))
     beside.wait_blocked()
     run.conn.commit()
     beside.join()
@@ -843,8 +853,9 @@ class Publish:
         self.f = old_function(house, team)
         self.revision, self.volume, self.snapshot, self.source = new_id(), new("vol"), new("snap"), new("srcvol")
         self.attempt = attempt(house, team, function=self.f.id, revision=self.revision, started=started, table="publish_attempts")
-        for kind, thing, parent in (("volume", self.volume, None), ("snapshot", self.snapshot, self.source)):
-            house.stack.sql("SELECT sandsweep.prepare_resource(%s, %s, %s, %s)", (self.attempt, kind, thing, parent))
+        step(house, self.attempt, 0, None, None, "snapshot", self.source)
+        step(house, self.attempt, 1, self.snapshot, None, "volume", self.snapshot)
+        step(house, self.attempt, 2, self.volume, "u-1")
         house.stack.sql(f"UPDATE sandsweep.owned_resources SET created_at = {PAST} WHERE revision_id = %s", (self.revision,))
 
     def insert(self, cur: Any) -> None:
@@ -858,9 +869,6 @@ def test_a_publish_from_its_beginning_to_its_end(house: House, team: str) -> Non
     with house.stack.connect() as conn, conn.cursor() as cur:
         p.insert(cur)
     assert house.stack.sql("SELECT outcome FROM sandsweep.publish_attempts WHERE id = %s", (p.attempt,)) == [("published",)]
-    with pytest.raises(psycopg2.Error) as refused:
-        house.stack.sql("SELECT sandsweep.prepare_resource(%s, 'volume', %s, NULL)", (p.attempt, new("vol")))
-    assert refused.value.pgcode == "SW005"
     with Run(house.stack, team) as run:
         assert run.find("orphan_volume") == {} and run.find("orphan_snapshot") == {}
 
@@ -892,9 +900,9 @@ def test_doom_of_what_a_publish_made_meets_its_revision(house: House, run: Run, 
     other.rollback()
     assert house.states([thing]) == {thing: "doomed"}
     assert house.stack.sql("SELECT outcome FROM sandsweep.publish_attempts WHERE id = %s", (p.attempt,)) == [("abandoned",)]
-    with pytest.raises(psycopg2.Error) as refused:  # and what it makes after that
-        house.stack.sql("SELECT sandsweep.prepare_resource(%s, 'volume', %s, NULL)", (p.attempt, new("vol")))
-    assert refused.value.pgcode == "SW005"
+    later = new("vol")  # and what it makes after that
+    house.stack.sql("INSERT INTO sandsweep.publish_steps (attempt_id, number, team_id, kind, parent_id) VALUES (%s, 3, %s, 'volume', 's')", (p.attempt, team))
+    assert step(house, p.attempt, 3, later, "u-1") is False and house.states([later]) == {later: "doomed"}
 
 
 def test_a_publish_that_is_going_on_is_left_alone(house: House, run: Run, team: str) -> None:

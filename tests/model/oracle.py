@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from .worlds import Row, World
+from .worlds import OWN, Live, Row, Step, World, own_user
 
 KINDS = ["sandbox", "volume", "snapshot"]  # in the order of deletion
 
@@ -15,6 +15,53 @@ class Truth:
     may: set[str] = field(default_factory=set)  # goes, unless what was gone comes back first and holds it up
     doomed: set[str] = field(default_factory=set)  # must go, though something may hold it up, or the claim refuse it
     maps: dict[str, str | None] = field(default_factory=dict)  # by revision
+
+
+BLUR = 30  # seconds that the platform's clock may be behind the database's
+
+
+def lost(w: World, grace: float) -> list[tuple[list[Step], list[Live]]]:
+    """Calls of one team and user without an answer, whose times overlap, and the volumes that nobody knows and that they may
+    have made."""
+    known = {row.id for row in w.rows if row.kind == "volume"}
+    known |= {id for r in w.revisions for m in r.mounts for id in m} | {v for r in w.revisions for v in r.named}
+    known |= {s.parent for s in w.steps if s.kind == "snapshot"}
+    parts: list[list[Step]] = []
+    calls = [s for s in w.steps if not s.answered and s.kind == "volume" and s.attempt.outcome != "published"]
+    for s in sorted(calls, key=lambda s: (s.attempt.team, own_user(s.age), -s.age)):
+        last = parts[-1][-1] if parts else None
+        if last and (last.attempt.team, own_user(last.age)) == (s.attempt.team, own_user(s.age)) and last.age - s.age <= grace + 60:
+            parts[-1].append(s)
+        else:
+            parts.append([s])
+    return [(part, [x for x in w.live if x.kind == "volume" and not x.hidden and x.id not in known and x.user == own_user(part[0].age)
+                    and any(explains(s, x, grace, BLUR) for s in part)]) for part in parts]  # fmt: skip
+
+
+def explains(s: Step, x: Live, grace: float, blur: float = 0) -> bool:
+    return x.team == s.attempt.team and -60 - 2 <= s.age - x.age <= grace + blur
+
+
+def blurred(calls: list[Step], volumes: list[Live], grace: float) -> bool:
+    """Whether a volume is so near to the edge of a call's time that the clocks decide."""
+    offsets = [s.age - x.age for s in calls for x in volumes]
+    return any(-60 - 2 <= at <= -60 + BLUR or grace - 2 <= at <= grace + BLUR for at in offsets)
+
+
+def shared_out(calls: list[Step], volumes: list[Live], grace: float) -> bool:
+    """Whether every volume can have a call of its own."""
+    taken: dict[int, Live] = {}
+
+    def give(x: Live, tried: set[int]) -> bool:
+        for n, s in enumerate(calls):
+            if n not in tried and explains(s, x, grace):
+                tried.add(n)
+                if n not in taken or give(taken[n], tried):
+                    taken[n] = x
+                    return True
+        return False
+
+    return all(give(x, set()) for x in volumes)
 
 
 def truth(w: World, grace: float) -> Truth:
@@ -70,6 +117,16 @@ def truth(w: World, grace: float) -> Truth:
             if waits or not goes and (row.state != "gone" or doomed(row)):
                 certain = row.state != "gone" and (any(waits) or not goes)
                 stays[n, row.revision] = certain or stays.get((n, row.revision), False)
+    for calls, volumes in lost(w, grace):
+        ids = {x.id for x in volumes}
+        if own_user(calls[0].age) != OWN or min(s.age for s in calls) < grace:
+            continue
+        # One that the listing hides twice leaves its call to another one.
+        if w.pathology[0] == "volumes skipped" or blurred(calls, volumes, grace):
+            t.may |= ids
+            t.doomed |= ids
+        elif shared_out(calls, volumes, grace):
+            t.gone |= ids
     for a in (a for a in w.restores if a.outcome in (None, "abandoned") and a.age >= grace):
         for x in w.live:
             if x.kind != "sandbox" or (x.team, x.template) != (a.team, a.template) or kept(x.id) or x.age < grace:

@@ -259,7 +259,7 @@ class Schedules:
         self.run += 1
         self.rows("DISCARD TEMPORARY") if self.run > 1 else None
         self.cur.execute(TRY_MAP) if self.run > 1 else None
-        begun = self.query("reconcile_begin", "default", "test", "here", "repair", False, None, None)[0]
+        begun = self.query("reconcile_begin", "default", "test", "here", "repair", False, None, None, True)[0]
         assert begun[0], begun
         groups = self.split(self.all, 2 if busy else 1)
         for group in groups:

@@ -19,7 +19,7 @@ from tests.support.house import BUILD, House, Reconciled
 from tests.support.sim import Sim
 from tests.support.stack import Stack, wait_until
 
-from .oracle import Truth, truth
+from .oracle import Truth, lost, truth
 from .worlds import REPLICA, World, fill, make_world
 
 WORLDS = int(os.environ.get("WORLDS", "500"))
@@ -126,8 +126,9 @@ def check_end(w: World, t: Truth, states: dict[str, str], live: dict[str, set[st
 
 
 def examined(w: World) -> set[str]:
-    """What a look may be spent on: what Postgres knows, and what came up while a restore was open."""
-    known = {row.id for row in w.rows} | {r.mapped for r in w.revisions if r.mapped}
+    """What a look may be spent on: what Postgres knows, and what came up while a restore was open, or may be of a lost call."""
+    known = {x.id for grace in (FIRST_GRACE, SECOND_GRACE) for _, volumes in lost(w, grace) for x in volumes}
+    known |= {row.id for row in w.rows} | {r.mapped for r in w.revisions if r.mapped}
     return known | {x.id for x in w.live for a in w.restores if a.outcome in (None, "abandoned") and (x.team, x.template) == (a.team, a.template)}
 
 
@@ -182,7 +183,7 @@ def finish(model: Model, worlds: list[World], wrong: dict[int, list[str]], runs:
     states = dict(model.stack.sql("SELECT resource_id, state::text FROM sandsweep.owned_resources"))
     live = {kind: {x["id"] for x in model.sim.states(kind) if x["state"] == "live"} for kind in ("sandbox", "volume", "snapshot")}
     deleted = {e["id"] for op in DELETES for e in journal(model.sim, op)}
-    looked = {e["id"] for e in journal(model.sim, "sandbox_get")}
+    looked = {e["id"] for op in ("sandbox_get", "volume_get") for e in journal(model.sim, op)}
     for w in worlds:
         t = truth(w, SECOND_GRACE)
         wrong[w.seed] += check_acts(w, t, runs[1]) + check_mappings(w, t, maps, "at the end", whole=True) + check_end(w, t, states, live, deleted)

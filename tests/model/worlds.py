@@ -23,6 +23,8 @@ from tests.support.sim import Sim
 from tests.support.stack import Stack
 
 FILLERS = 210  # more than a cluster shows at most
+OWN, FORMER, OTHER = "own-user", "former-user", "other-user"
+TURN = 20000.0  # so long ago the key became another user's: the same in every world, as worlds lie side by side
 
 
 @dataclass
@@ -76,6 +78,7 @@ class Live:
     cluster: str | None = None
     volume: str | None = None  # of a snapshot
     hidden: bool = False  # a volume that the listing does not show
+    user: str = OTHER  # whose a volume is
 
 
 @dataclass
@@ -92,6 +95,24 @@ class Attempt:
 
 
 @dataclass
+class Step:
+    """What a publish asked the platform for."""
+
+    attempt: Attempt
+    number: int
+    kind: str
+    parent: str
+    age: float
+    made: str | None = None  # as it was told
+    answered: bool = True
+
+
+def own_user(age: float) -> str:
+    """Whose volumes Sandsweep made so long ago."""
+    return FORMER if age > TURN else OWN
+
+
+@dataclass
 class World:
     seed: int
     rng: random.Random
@@ -103,6 +124,7 @@ class World:
     live: list[Live] = field(default_factory=list)
     restores: list[Attempt] = field(default_factory=list)
     publishes: list[Attempt] = field(default_factory=list)
+    steps: list[Step] = field(default_factory=list)
     fillers: list[str] = field(default_factory=list)  # teams with many sandboxes that are nobody's business
     count: int = 0
 
@@ -175,6 +197,10 @@ def make_world(seed: int) -> World:
             add_restore(w, team)
         for _ in range(w.rng.randint(0, 1)):
             add_publish(w, team)
+        if w.chance(60):
+            add_lost_calls(w, team)
+    for age in (3 * TURN, TURN):
+        tell(w, age)
     for row in w.rows:
         if row.state == "in_use" and w.chance(5) and serves(w, row):
             row.state = w.rng.choice(["released", "doomed", "refused"])  # the triggers did not see the mapping
@@ -316,11 +342,57 @@ def add_publish(w: World, team: str) -> None:
         made = max(1.0, p.age - 5)
         w.rows.append(Row("snapshot", snapshot, team, f.id, p.revision, "in_use", made, source))
         w.live.append(Live("snapshot", snapshot, team, made, volume=source))
+        w.steps.append(Step(p, len(w.steps) + 1, "snapshot", source, made, snapshot))
         if w.chance(70):
             w.rows.append(Row("volume", volume, team, f.id, p.revision, "in_use", made))
-            w.live.append(Live("volume", volume, team, made))
+            w.live.append(Live("volume", volume, team, made, user=own_user(made)))
+            w.steps.append(Step(p, len(w.steps) + 1, "volume", snapshot, made, volume))
     if w.chance(40):
         w.live.append(Live("volume", w.new("uservol"), team, max(1.0, p.age - 10)))
+
+
+def tell(w: World, age: float) -> None:
+    """A publish of so long ago that ended well, and whose volume is gone since: by it Sandsweep knows its user."""
+    p = Attempt(w.uuid(), w.teams[0], w.uuid(), w.uuid(), age, outcome="published")
+    w.publishes.append(p)
+    w.steps.append(Step(p, 2, "volume", w.new("snap"), age, w.new("vol")))
+
+
+def add_lost_calls(w: World, team: str) -> None:
+    """One to three publishes that lost an answer, some at about the same time; what the platform had made, or not, and what
+    Sandsweep's user, its former one and others made about then."""
+    base = w.age()
+    for _ in range(w.rng.choice([1, 1, 1, 2, 2, 3])):
+        asked = base + w.rng.choice([0, 0, w.rng.uniform(0, 0.5), w.rng.uniform(100, 700), 5000] if base > 3000 else [0, w.rng.uniform(0, 0.5)])
+        p = Attempt(w.uuid(), team, w.uuid(), w.uuid(), asked + 3, outcome=w.rng.choice([None, None, "failed", "abandoned"]))
+        w.publishes.append(p)
+        w.steps.append(Step(p, 1, "snapshot", w.new("srcvol"), asked + 2, w.new("snap")))
+        w.steps.append(Step(p, 2, "volume", w.new("snap"), asked, answered=False))
+        for _ in range(w.rng.choice([0, 1, 1, 1, 1, 1, 2])):
+            add_near(w, team, asked, own_user(asked))
+        for _ in range(w.rng.choice([0, 0, 1, 2])):
+            add_near(w, team, asked, w.rng.choice([OTHER, OTHER, FORMER if own_user(asked) == OWN else OWN]))
+
+
+def add_near(w: World, team: str, asked: float, user: str) -> None:
+    """A volume of that user: made at once, a while after the call, long after or before it. (The platform's clock may be
+    some seconds behind.) Some are another thing's after all."""
+    after = w.rng.choice([w.rng.uniform(-15, 3), w.rng.uniform(-15, 3), w.rng.uniform(-15, 3), w.rng.uniform(100, 700), w.rng.uniform(1000, 2000), -w.rng.uniform(150, 600)])
+    if asked < 3000:
+        after = min(after, 3)
+    x = Live("volume", w.new("near"), team, asked - after, user=user)
+    w.live.append(x)
+    revisions = [r for r in w.revisions if r.function.team == team]
+    if w.chance(8):
+        w.rng.choice(revisions).named.append(x.id)
+    elif w.chance(8):
+        w.rng.choice(revisions).mounts.append((w.new("gone"), x.id, w.new("gone")))
+    elif w.chance(8):  # a publish copied it
+        p = Attempt(w.uuid(), team, w.uuid(), w.uuid(), 50, outcome="failed")
+        w.publishes.append(p)
+        w.steps.append(Step(p, 1, "snapshot", x.id, 50, answered=False))
+    elif w.chance(5):
+        x.hidden = True
 
 
 # ---- writing them down ----
@@ -334,7 +406,7 @@ def fill(stack: Stack, sim: Sim, worlds: Iterable[World]) -> None:
     worlds = list(worlds)
     # The platform first: a worker that is running takes up what is doomed at once.
     sim.seed(
-        volumes=[{"id": x.id, "team_id": x.team, "access_mode": "RWX", "owned": x.hidden, "age_s": int(x.age)} for w in worlds for x in w.live if x.kind == "volume"],
+        volumes=[{"id": x.id, "team_id": x.team, "access_mode": "RWX", "owned": x.hidden, "age_s": int(x.age), "user_id": x.user} for w in worlds for x in w.live if x.kind == "volume"],
         sandboxes=[seeded(x) for w in worlds for x in w.live if x.kind == "sandbox"],
         snapshots=[{"id": x.id, "volume_id": x.volume, "team_id": x.team, "name": "function"} for w in worlds for x in w.live if x.kind == "snapshot"],
     )
@@ -401,6 +473,12 @@ def fill_tables(cur: Any, w: World) -> None:
                VALUES (%s, %s, %s, %s, now() - %s::interval, CASE WHEN %s IS NOT NULL THEN now() - %s::interval END, %s)""",
             (p.id, p.team, p.function, p.revision, ago(p.age), p.outcome, ago(p.age / 2), p.outcome),
         )
+    execute_values(
+        cur,
+        "INSERT INTO sandsweep.publish_steps (attempt_id, number, team_id, kind, parent_id, asked_at, answered_at, resource_id, user_id) VALUES %s",
+        [(s.attempt.id, s.number, s.attempt.team, s.kind, s.parent, ago(s.age), ago(s.age) if s.answered else None, s.made, own_user(s.age) if s.made and s.kind == "volume" else None) for s in w.steps],
+        "(%s, %s, %s, %s, %s, now() - %s::interval, now() - %s::interval, %s, %s)",
+    )
 
 
 def ledger_row(row: Row) -> tuple[Any, ...]:

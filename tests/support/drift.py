@@ -7,7 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from .house import Function, House
-from .sim import Sim
+from .sim import USER, Sim
+from .stack import wait_until
 
 REPLICA = "SET session_replication_role = replica"
 # What the trigger of the ledger would have done: the queue holds what is doomed or being deleted.
@@ -126,15 +127,27 @@ def orphan_sandbox(house: House, sim: Sim, team: str | None = None) -> Drift:
     return Drift("orphan_sandbox", f, [sandbox], [sandbox])
 
 
-def publish(house: House, sim: Sim, f: Function) -> tuple[str, str, str, str]:
-    """A publish that died with what it had made: (attempt, revision, volume, snapshot)."""
+def step(house: House, attempt: str, number: int, made: str | None, user: str | None = None, kind: str | None = None, parent: str | None = None) -> bool:
+    """A publish writes down what its last call made, and what it asks for next."""
+    return house.stack.sql("SELECT sandsweep.publish_step(%s, %s, %s, %s, %s, %s)", (attempt, number, made, user, kind, parent))[0][0]
+
+
+def publish(house: House, sim: Sim, f: Function, lost: str | None = None) -> tuple[str, str, str, str]:
+    """A publish that died with what it had made: (attempt, revision, volume, snapshot). `lost`: the kind of what it asked for last."""
     attempt, revision, tag = str(uuid.uuid4()), str(uuid.uuid4()), uuid.uuid4().hex[:12]
     source, volume, snapshot = f"srcvol-{tag}", f"vol-{tag}", f"snap-{tag}"
     house.stack.sql("INSERT INTO sandsweep.publish_attempts (id, team_id, function_id, revision_id) VALUES (%s, %s, %s, %s)", (attempt, f.team, f.id, revision))
-    sim.seed(volumes=[sim.volume(source, f.team), sim.volume(volume, f.team)], snapshots=[sim.snapshot(snapshot, source, f.team)])
-    house.stack.sql("SELECT sandsweep.prepare_resource(%s, 'snapshot', %s, %s)", (attempt, snapshot, source))
-    house.stack.sql("SELECT sandsweep.prepare_resource(%s, 'volume', %s, NULL)", (attempt, volume))
+    sim.seed(volumes=[sim.volume(source, f.team), sim.volume(volume, f.team, user_id=USER)], snapshots=[sim.snapshot(snapshot, source, f.team)])
+    step(house, attempt, 0, None, None, "snapshot", source)
+    step(house, attempt, 1, snapshot, None, "volume", snapshot)
+    step(house, attempt, 2, volume, USER, lost, snapshot if lost == "volume" else source)
     return attempt, revision, volume, snapshot
+
+
+def wait_old(house: House, team: str, ms: int) -> None:
+    """Until every call that the team's publishes wait for an answer of, and what it may have made, is older than this."""
+    old = "SELECT coalesce(max(asked_at), '-infinity') < clock_timestamp() - %s * interval '1 ms' FROM sandsweep.publish_steps WHERE team_id = %s AND answered_at IS NULL"
+    wait_until(lambda: house.stack.sql(old, (ms, team))[0][0], "the lost call to be old")
 
 
 def orphan_volume(house: House, sim: Sim, team: str | None = None) -> Drift:

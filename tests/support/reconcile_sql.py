@@ -31,12 +31,12 @@ def query(cur: Any, name: str, *values: Any) -> list[tuple[Any, ...]]:
 class Run:
     """One run, narrowed to a team unless that is None, on a shard of its own."""
 
-    def __init__(self, stack: Stack, team: str | None, *, mode: str = "repair", dry: bool = False, function: str | None = None, shard: str | None = None) -> None:
+    def __init__(self, stack: Stack, team: str | None, *, mode: str = "repair", dry: bool = False, function: str | None = None, shard: str | None = None, adopt: bool = True) -> None:
         self.conn = stack.connect()
         self.cur = self.conn.cursor()
         self.shard = shard or f"shard-{uuid.uuid4().hex[:8]}"
         self.ask("reconcile_session", "60000")
-        begun = self.ask("reconcile_begin", self.shard, "tester", "host:1", mode, "t" if dry else "f", team, function)
+        begun = self.ask("reconcile_begin", self.shard, "tester", "host:1", mode, "t" if dry else "f", team, function, "t" if adopt else "f")
         self.acquired, self.id, self.term, self.t0 = begun[0][:4]
         self.holder = begun[0][6]
 
@@ -57,12 +57,12 @@ class Run:
         self.cur.execute(text, values)
         return self.cur.fetchall() if self.cur.description else []
 
-    def seen(self, kind: str, team: str, *ids: str, template: str | None = "tpl", created: str = "-1 hour") -> None:
+    def seen(self, kind: str, team: str, *ids: str, template: str | None = "tpl", created: str = "-1 hour", user: str | None = None) -> None:
         """What a listing shows; `created` counts from the beginning of the run."""
         for thing in ids:
             self.sql(
-                "INSERT INTO pg_temp.seen (kind, team_id, id, template_id, status, created_at) SELECT %s, %s, %s, %s, 'running', t0 + %s::interval FROM pg_temp.this_run",
-                (kind, team, thing, template, created),
+                "INSERT INTO pg_temp.seen (kind, team_id, id, template_id, user_id, status, created_at) SELECT %s, %s, %s, %s, %s, 'running', t0 + %s::interval FROM pg_temp.this_run",
+                (kind, team, thing, template, user, created),
             )
 
     def listed(self, team: str, kind: str = "sandbox", complete: bool = True, reason: str | None = None) -> list[tuple[Any, ...]]:
@@ -90,13 +90,14 @@ class Run:
         self.ask("reconcile_proofs", [str(self.finding(thing)["id"])], [seen], [why], [json.dumps(details)])
         return self.finding(thing)
 
-    def put(self, class_: str, action: str, kind: str, thing: str, *, team: str, function: str | None = None, revision: str | None = None, attempt: str | None = None) -> int:
+    def put(self, class_: str, action: str, kind: str, thing: str, *, team: str, function: str | None = None, revision: str | None = None, attempt: str | None = None,
+            **evidence: Any) -> int:
         """A proved finding, whatever is true."""
-        proof = {"stale_mapping": "absent", "ghost": "absent", "resurrected": "present", "orphan_sandbox": "owner"}.get(class_, "none")
+        proof = {"stale_mapping": "absent", "ghost": "absent", "resurrected": "present", "orphan_sandbox": "owner"}.get(class_, "maker" if action == "adopt" else "none")
         return self.sql(
             """INSERT INTO pg_temp.findings (class, kind, resource_id, parent_id, team_id, function_id, revision_id, attempt_id, since, proof, action, verdict, evidence)
-               SELECT %s, %s, %s, %s, %s, %s, %s, %s, t0, %s, %s, 'proved', '{"seen": 1}' FROM pg_temp.this_run RETURNING id""",
-            (class_, kind, thing, "p" if kind == "snapshot" else None, team, function, revision, attempt, proof, action),
+               SELECT %s, %s, %s, %s, %s, %s, %s, %s, t0, %s, %s, 'proved', %s FROM pg_temp.this_run RETURNING id""",
+            (class_, kind, thing, "p" if kind == "snapshot" else None, team, function, revision, attempt, proof, action, json.dumps({"seen": 1, **evidence})),
         )[0][0]
 
     def act(self, after: int = 0, last_try: bool = False) -> int:
@@ -114,6 +115,39 @@ class Run:
 
     def finish(self, outcome: str = "repaired", days: int = 30) -> None:
         self.ask("reconcile_finish", outcome, "{}", str(days))
+
+
+# ---- publishes that lost an answer ----
+
+OWN, FORMER = "sandsweep-user", "former-user"
+
+
+def tell(house: House, *users: tuple[str, str]) -> None:
+    """Whose volumes publishes were told to have made, and when; nothing else that was told before counts any more."""
+    house.stack.sql("UPDATE sandsweep.publish_steps SET user_id = NULL WHERE user_id IS NOT NULL")
+    for user, ago in users:
+        number = lost_call(house, str(uuid.uuid4()), ago, outcome="published")
+        house.stack.sql("UPDATE sandsweep.publish_steps SET answered_at = asked_at, resource_id = %s, user_id = %s WHERE attempt_id = %s", (f"vol-{number}", user, number))
+
+
+def lost_call(house: House, team: str, asked: str | Any, *, outcome: str | None = None, kind: str = "volume", function: str | None = None, revision: str | None = None) -> str:
+    """A publish whose call of that time (or so long from now) was never answered: its attempt."""
+    number = str(uuid.uuid4())
+    when = "%(asked)s::timestamptz" if not isinstance(asked, str) else "now() + %(asked)s::interval"
+    house.stack.sql(
+        f"""INSERT INTO sandsweep.publish_attempts (id, team_id, function_id, revision_id, started_at, closed_at, outcome)
+                VALUES (%(id)s, %(team)s, %(function)s, %(revision)s, {when}, CASE WHEN %(outcome)s IS NOT NULL THEN {when} END, %(outcome)s);
+            INSERT INTO sandsweep.publish_steps (attempt_id, number, team_id, kind, parent_id, asked_at) VALUES (%(id)s, 2, %(team)s, %(kind)s, 'snap', {when})""",
+        {"id": number, "team": team, "function": function or str(uuid.uuid4()), "revision": revision or str(uuid.uuid4()), "asked": asked, "outcome": outcome, "kind": kind},
+    )
+    return number
+
+
+def evidence_of(house: House, attempt: str, created: Any = None, user: str = OWN, candidates: int = 1) -> dict[str, Any]:
+    """What a finding says about a volume that this lost call may have made."""
+    asked = house.stack.sql("SELECT asked_at FROM sandsweep.publish_steps WHERE attempt_id = %s", (attempt,))[0][0]
+    at = asked.isoformat()
+    return {"publish": attempt, "created_at": created or at, "user": user, "proof": {"user": user, "created_at": created or at}, "candidates": candidates, "asked_from": at, "asked_to": at}
 
 
 class Beside:

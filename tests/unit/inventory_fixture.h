@@ -1,4 +1,4 @@
-/* What test_inventory.c and test_inventory_refused.c stand on: bodies in parts, and the four readers
+/* What test_inventory.c and test_inventory_refused.c stand on: bodies in parts, and the five readers
  * behind one call. */
 #ifndef TESTS_UNIT_INVENTORY_FIXTURE_H
 #define TESTS_UNIT_INVENTORY_FIXTURE_H
@@ -15,13 +15,14 @@
 #include "base/macros.h"
 #include "platform/inventory.h"
 
-/* ---- one reader of the four, as a row of a table ---- */
+/* ---- one reader of the five, as a row of a table ---- */
 
-enum reader { SANDBOXES, VOLUMES, SANDBOX, MADE };
+enum reader { SANDBOXES, VOLUMES, SANDBOX, VOLUME, MADE };
 
 union got {
 	struct inventory_page page;
 	struct inventory_sandbox sandbox;
+	struct inventory_volume volume;
 	struct inventory_made made;
 };
 
@@ -37,6 +38,7 @@ static int read_bytes(enum reader reader, const char *body, size_t len, union go
 	case SANDBOXES: rc = inventory_sandboxes(copy, len, &ret->page, err); break;
 	case VOLUMES: rc = inventory_volumes(copy, len, &ret->page, err); break;
 	case SANDBOX: rc = inventory_sandbox(copy, len, &ret->sandbox, err); break;
+	case VOLUME: rc = inventory_volume(copy, len, &ret->volume, err); break;
 	case MADE: rc = inventory_made(copy, len, &ret->made, err); break;
 	}
 	free(copy); /* nothing of the result may need it */
@@ -47,6 +49,8 @@ static void drop(enum reader reader, union got *got)
 {
 	if (reader == SANDBOX)
 		inventory_sandbox_done(&got->sandbox);
+	else if (reader == VOLUME)
+		inventory_volume_done(&got->volume);
 	else if (reader == MADE)
 		inventory_made_done(&got->made);
 	else

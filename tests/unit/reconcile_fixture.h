@@ -51,8 +51,11 @@ static inline void list_volumes(struct fake *f, struct buf *out)
 	(void)buf_str(out, "{\"success\":true,\"data\":[");
 	for (int i = 0; i < f->volume_count; i++)
 		if (!f->volumes[i].gone)
-			(void)buf_printf(out, "%s{\"id\":\"%s\",\"created_at\":\"2026-01-02T03:04:05Z\"}",
-			                 shown++ ? "," : "", f->volumes[i].id);
+			(void)buf_printf(out,
+			                 "%s{\"id\":\"%s\",\"created_at\":\"2026-01-02T03:04:05Z\","
+			                 "\"user_id\":\"%s\"}",
+			                 shown++ ? "," : "", f->volumes[i].id,
+			                 f->volumes[i].user ? f->volumes[i].user : "");
 	(void)buf_str(out, "]}");
 }
 
@@ -66,6 +69,8 @@ static inline void show(const struct thing *thing, const struct uuid *team, bool
 	(void)buf_str(out, ",\"created_at\":\"2026-01-02T03:04:05Z\"");
 	if (sandbox)
 		(void)buf_str(out, ",\"template_id\":\"tpl\",\"status\":\"running\"");
+	if (!sandbox && thing->user)
+		(void)buf_printf(out, ",\"user_id\":\"%s\"", thing->user);
 	if (thing->marker)
 		(void)buf_printf(out,
 		                 ",\"services\":[{\"id\":\"s\",\"runtime\":{\"env_vars\":"

@@ -33,8 +33,8 @@ enum {
 /* ---- the platform ---- */
 
 struct thing {
-	char id[48], cluster[16]; /* "": none is told */
-	const char *marker, *mount;
+	char id[48], cluster[16];          /* "": none is told */
+	const char *marker, *mount, *user; /* user: of a volume */
 	bool gone;
 	int not_found; /* so many looks still answer 404 */
 };
@@ -60,6 +60,7 @@ struct fake {
 	int team_count, teams_given;
 	bool some_sandboxes, some_volumes, copying;
 	char (*rows)[48];
+	int user_rows; /* of user u-1 */
 	int row_count, row_max;
 	struct store_listing listings[TEAMS_MAX * 2];
 	int listing_count, copies;
@@ -158,6 +159,7 @@ int store_run_copy_row(struct store_run *run, const struct store_seen *row, stru
 		assert_non_null(fake->rows);
 	}
 	(void)snprintf(fake->rows[fake->row_count++], sizeof(*fake->rows), "%s", row->id);
+	fake->user_rows += row->user_id && strcmp(row->user_id, "u-1") == 0;
 	return 0;
 }
 

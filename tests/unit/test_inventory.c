@@ -255,6 +255,36 @@ static void test_services(void **state)
 	}
 }
 
+/* ---- one volume in full ---- */
+
+#define WHOLE_VOL(more) DATA("{\"id\":\"v-1\",\"team_id\":\"t-1\"," TIME more "}")
+
+static const struct {
+	const char *name, *body, *user;
+} whole_volumes[] = {
+    {"without a user", WHOLE_VOL(""), NULL},
+    {"with a user", WHOLE_VOL(",\"user_id\":\"u-1\""), "u-1"},
+    {"a user that is null", WHOLE_VOL(",\"user_id\":null"), NULL},
+    {"a user that is empty", WHOLE_VOL(",\"user_id\":\"\""), NULL},
+    {"fields nobody reads", WHOLE_VOL(",\"source_volume_id\":7,\"access_mode\":null"), NULL},
+};
+
+static void test_whole_volumes(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < N_OF(whole_volumes); i++) {
+		union got got;
+		must_read(VOLUME, whole_volumes[i].body, &got);
+		assert_string_equal(got.volume.id, "v-1");
+		assert_string_equal(got.volume.team_id, "t-1");
+		assert_int_equal(got.volume.created_at_us, at_us);
+		if (strcmp(OR_NONE(got.volume.user_id), OR_NONE(whole_volumes[i].user)) != 0)
+			fail_msg("%s: %s", whole_volumes[i].name, OR_NONE(got.volume.user_id));
+		inventory_volume_done(&got.volume);
+		inventory_volume_done(&got.volume);
+	}
+}
+
 /* ---- what was made ---- */
 
 static const struct {
@@ -288,9 +318,11 @@ static void test_done_of_nothing(void **state)
 	(void)state;
 	struct inventory_page page = {0};
 	struct inventory_sandbox sandbox = {0};
+	struct inventory_volume volume = {0};
 	struct inventory_made made = {0};
 	inventory_page_done(&page);
 	inventory_sandbox_done(&sandbox);
+	inventory_volume_done(&volume);
 	inventory_made_done(&made);
 }
 
@@ -303,6 +335,7 @@ int main(void)
 	    cmocka_unit_test(test_wholes),
 	    cmocka_unit_test(test_a_marker_that_is_too_long),
 	    cmocka_unit_test(test_services),
+	    cmocka_unit_test(test_whole_volumes),
 	    cmocka_unit_test(test_mades),
 	    cmocka_unit_test(test_done_of_nothing),
 	};

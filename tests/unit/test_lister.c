@@ -301,6 +301,21 @@ static void judges_every_pathology(void **state)
 	}
 }
 
+static void hands_on_whose_volumes_are(void **state)
+{
+	struct fake *f = *state;
+	const struct reconcile_config config = usual_config();
+	struct lister_result result;
+	struct err err = {0};
+	f->team_count = 1;
+	add_things(f->sandboxes, &f->sandbox_count, "sb", 2);
+	add_things(f->volumes, &f->volume_count, "vol", 5);
+	f->volumes[1].user = f->volumes[3].user = "u-1";
+	assert_int_equal(run_lister(f, &config, &result, &err), 0);
+	assert_int_equal(f->row_count, 7);
+	assert_int_equal(f->user_rows, 2);
+}
+
 /* Which things of which team come is not mixed up by many listings at a time. */
 static void lists_teams_side_by_side(void **state)
 {
@@ -438,6 +453,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(judges_every_pathology),
+	    cmocka_unit_test_setup_teardown(hands_on_whose_volumes_are, fake_setup, fake_teardown),
 	    cmocka_unit_test_setup_teardown(lists_teams_side_by_side, fake_setup, fake_teardown),
 	    cmocka_unit_test_setup_teardown(gives_up_a_listing, fake_setup, fake_teardown),
 	    cmocka_unit_test_setup_teardown(keeps_to_retry_after, fake_setup, fake_teardown),

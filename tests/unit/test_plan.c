@@ -307,6 +307,8 @@ static const struct body_case {
      HEAD ITEM_OF("ghost", "volume", "delete", "absent", "{}", "v", SINCE) END("1"), false},
     {"a note is no act",
      HEAD ITEM_OF("ghost", "volume", "note", "absent", "{}", "v", SINCE) END("1"), false},
+    {"a volume that is adopted",
+     HEAD ITEM_OF("orphan_volume", "volume", "adopt", "maker", "{}", "v", SINCE) END("1"), true},
     {"unknown proof", HEAD ITEM_OF("ghost", "volume", "doom", "trust", "{}", "v", SINCE) END("1"),
      false},
     {"no evidence", HEAD ITEM_OF("ghost", "volume", "doom", "absent", "null", "v", SINCE) END("1"),

@@ -3,7 +3,18 @@
 #include "reconcile/prover.h"
 
 /* What the platform does with one look after the other; the last goes on for ever. */
-enum { THERE = 1, ABSENT, OTHER_TEAM, ANOTHER, FORBIDDEN, BROKEN, BUSY, HTML_404, NONSENSE };
+enum {
+	THERE = 1,
+	ABSENT,
+	OTHER_TEAM,
+	ANOTHER,
+	FORBIDDEN,
+	BROKEN,
+	BUSY,
+	HTML_404,
+	NONSENSE,
+	NOBODYS
+};
 
 static const struct {
 	const char *name, *kind, *proof;
@@ -115,6 +126,80 @@ static const struct {
     {"a volume there", "volume", "absent", {THERE}, "present", "", 1, 1, {NULL}},
     {"a volume absent", "volume", "absent", {ABSENT}, "absent", "", 2, 2, {NULL}},
     {"a volume present", "volume", "present", {THERE}, "present", "", 1, 1, {NULL}},
+    {"a volume of another team",
+     "volume",
+     "absent",
+     {OTHER_TEAM},
+     "unknown",
+     "other_team",
+     1,
+     1,
+     {NULL}},
+    {"another volume in place of it",
+     "volume",
+     "present",
+     {ANOTHER},
+     "unknown",
+     "malformed",
+     1,
+     3,
+     {NULL}},
+    {"a maker's signs",
+     "volume",
+     "maker",
+     {THERE},
+     "present",
+     "",
+     1,
+     1,
+     {"\"user\":\"u-1\"", "\"created_at\":\"2026-01-02T03:04:05.000000Z\""}},
+    {"a maker that is not told",
+     "volume",
+     "maker",
+     {NOBODYS},
+     "present",
+     "",
+     1,
+     1,
+     {"\"user\":null", NULL}},
+    {"nothing that was made",
+     "volume",
+     "maker",
+     {ABSENT},
+     "absent",
+     "",
+     1,
+     1,
+     {"\"status\":404", NULL}},
+    {"what another team's maker made",
+     "volume",
+     "maker",
+     {OTHER_TEAM},
+     "unknown",
+     "other_team",
+     1,
+     1,
+     {NULL}},
+    {"another one than was made",
+     "volume",
+     "maker",
+     {ANOTHER},
+     "unknown",
+     "malformed",
+     1,
+     3,
+     {NULL}},
+    {"a maker who is busy", "volume", "maker", {BUSY}, "unknown", "http_503", 1, 3, {NULL}},
+    {"a maker, and not the platform's 404",
+     "volume",
+     "maker",
+     {HTML_404},
+     "unknown",
+     "malformed",
+     1,
+     3,
+     {NULL}},
+    {"a maker, and nonsense", "volume", "maker", {NONSENSE}, "unknown", "malformed", 1, 3, {NULL}},
     {"a snapshot cannot be looked at",
      "snapshot",
      "absent",
@@ -132,12 +217,14 @@ static const int *script;
 static void say(const struct platform_request *request, int answer, struct reply *reply)
 {
 	struct uuid team = request->team_id;
-	const struct thing thing = {.marker = "m-1", .mount = "vol-9"};
+	const struct thing thing = {
+	    .marker = "m-1", .mount = "vol-9", .user = answer == NOBODYS ? NULL : "u-1"};
 	struct thing named = thing;
 	(void)snprintf(named.id, sizeof(named.id), "%s", answer == ANOTHER ? "other" : request->id);
 	switch (answer) {
 	case OTHER_TEAM: team.bytes[0]++; /* fall through */
 	case THERE:
+	case NOBODYS:
 	case ANOTHER: show(&named, &team, request->op == PLATFORM_SANDBOX_GET, reply->body); break;
 	case ABSENT: fault(reply, PLATFORM_ANSWERED, 404); break;
 	case FORBIDDEN: fault(reply, PLATFORM_ANSWERED, 403); break;

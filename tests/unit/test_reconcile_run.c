@@ -585,6 +585,7 @@ static void hands_down_what_it_is_asked(void **state)
 	struct seen seen = {0};
 	s.config.shard = "north";
 	s.config.query_timeout_ms = 1234;
+	s.config.adopt_volumes = true;
 	open_reconciler(f, &s);
 	request.dry = true;
 	request.team_id.bytes[3] = 4;
@@ -597,6 +598,7 @@ static void hands_down_what_it_is_asked(void **state)
 	assert_true(f->opts.dry && got.dry);
 	assert_string_equal(got.mode, "repair");
 	assert_int_equal(f->opts.query_timeout_ms, 1234);
+	assert_true(f->opts.adopt_volumes);
 	assert_memory_equal(&f->opts.team_id, &request.team_id, 16);
 	assert_memory_equal(&f->opts.function_id, &request.function_id, 16);
 	close_reconciler(&s);

@@ -43,6 +43,7 @@ static void settings_have_defaults(void **state)
 	assert_string_equal(config.mode, "repair");
 	assert_int_equal(config.max_acts, 500);
 	assert_int_equal(config.gets_max, 2000);
+	assert_true(config.adopt_volumes);
 	config_free(file);
 }
 

@@ -241,17 +241,19 @@ static void whatever_a_listing_says(void **state)
 		add_finding("volume", "absent", "vol-0");
 		add_finding("volume", "absent", "vol-9");
 		add_finding("sandbox", "owner", "sb-2");
+		add_finding("volume", "maker", "vol-0");
 		list_and_prove(&f, name);
 		expect(name, "sandboxes", reason_of("sandbox"), cases[i].want_sandboxes);
 		expect(name, "volumes", reason_of("volume"), cases[i].want_volumes);
 		if (cases[i].want_rows >= 0 && fake->row_count != cases[i].want_rows)
 			fail_msg("%s: %d rows", name, fake->row_count);
-		static const char *const seen[] = {"present", "present", "absent", "unknown",
-		                                   "present", "absent",  "present"};
+		static const char *const seen[] = {"present", "present", "absent",  "unknown",
+		                                   "present", "absent",  "present", "present"};
 		for (size_t k = 0; k < N_OF(seen); k++)
 			expect(name, fake->findings[k].resource_id, fake->proofs[k].seen, seen[k]);
 		expect(name, "foreign", fake->proofs[3].why, "http_403");
 		assert_non_null(strstr(fake->proofs[6].details, "\"marker\":\"m-1\""));
+		assert_non_null(strstr(fake->proofs[7].details, "\"user\":\"" WORLD_OTHER_USER "\""));
 		close_platform(&f);
 	}
 }
