@@ -73,8 +73,7 @@ static void give_up(struct publishing *p, bool refused, int status, const char *
 	p->fail_status = status;
 	p->fail_why = why;
 	if (uuid_is_nil(&p->store.attempt_id) ||
-	    store_publish_fail(step_pool(p->x), &p->store.attempt_id, refused, on_given_up, p, &err) <
-	        0)
+	    store_publish_fail(step_pool(p->x), &p->store, refused, on_given_up, p, &err) < 0)
 		on_given_up(p, NULL);
 }
 
@@ -84,7 +83,7 @@ static void give_up_store(struct publishing *p, const struct err *err)
 	struct err why = {0};
 	/* Postgres is away: the answer does not wait for it once more. */
 	if (!uuid_is_nil(&p->store.attempt_id))
-		(void)!store_publish_fail(step_pool(x), &p->store.attempt_id, false, NULL, NULL, &why);
+		(void)!store_publish_fail(step_pool(x), &p->store, false, NULL, NULL, &why);
 	exchange_fail_store(x, err, failed);
 }
 

@@ -255,6 +255,7 @@ int store_publish_step(struct pg_pool *pool, const struct store_publish *publish
 {
 	struct pg_params params;
 	pg_params_init(&params);
+	pg_param_team(&params, &publish->team_id);
 	pg_param_uuid(&params, &publish->attempt_id);
 	pg_param_i64(&params, step->number);
 	pg_param_text(&params, step->made);
@@ -273,12 +274,13 @@ static void on_done(const struct pg_call *call, const struct pg_result *res,
 		((void (*)(void *, const struct err *))call->fn)(call->arg, failed);
 }
 
-int store_publish_fail(struct pg_pool *pool, const struct uuid *attempt_id, bool refused,
+int store_publish_fail(struct pg_pool *pool, const struct store_publish *publish, bool refused,
                        void (*fn)(void *arg, const struct err *err), void *arg, struct err *err)
 {
 	struct pg_params params;
 	pg_params_init(&params);
-	pg_param_uuid(&params, attempt_id);
+	pg_param_team(&params, &publish->team_id);
+	pg_param_uuid(&params, &publish->attempt_id);
 	pg_param_bool(&params, refused);
 	return call_send(pool, NULL, QUERY_PUBLISH_FAIL, PG_WRITE, &params, on_done, CALL(fn, arg),
 	                 err);

@@ -93,7 +93,7 @@ int store_publish_step(struct pg_pool *pool, const struct store_publish *publish
                        struct err *err) MUST_CHECK;
 
 /* Everything that was made is doomed. `refused`: the step that is open is known to have made nothing. */
-int store_publish_fail(struct pg_pool *pool, const struct uuid *attempt_id, bool refused,
+int store_publish_fail(struct pg_pool *pool, const struct store_publish *publish, bool refused,
                        void (*fn)(void *arg, const struct err *err), void *arg,
                        struct err *err) MUST_CHECK;
 

@@ -91,6 +91,12 @@ BEGIN
     RETURN NULL;
 END $$;
 
+-- The two functions below run with their owner's rights, which see every team: who comes as the API is held
+-- to the team of its transaction here.
+CREATE FUNCTION sandsweep.may_publish(team uuid) RETURNS boolean LANGUAGE sql STABLE AS $$
+    SELECT current_setting('role') <> 'sandsweep_api' OR team IS NOT DISTINCT FROM sandsweep.team()
+$$;
+
 -- As before, and: what it made may have been taken for another publish's lost one. That stands, and this
 -- publish is given up.
 CREATE OR REPLACE FUNCTION sandsweep.publish_step(in_attempt uuid, in_number integer, in_made text, in_user text,
@@ -100,7 +106,7 @@ DECLARE
     attempt sandsweep.publish_attempts;
 BEGIN
     SELECT * INTO attempt FROM sandsweep.publish_attempts WHERE id = in_attempt FOR UPDATE;
-    IF attempt.id IS NULL THEN
+    IF attempt.id IS NULL OR NOT sandsweep.may_publish(attempt.team_id) THEN
         RAISE EXCEPTION 'there is no publish %', in_attempt USING ERRCODE = 'SW005';
     END IF;
     IF in_number > 0 THEN
@@ -132,7 +138,10 @@ CREATE OR REPLACE FUNCTION sandsweep.publish_fail(in_attempt uuid, in_refused bo
 DECLARE
     attempt sandsweep.publish_attempts;
 BEGIN
-    PERFORM FROM sandsweep.publish_attempts WHERE id = in_attempt FOR UPDATE;
+    PERFORM FROM sandsweep.publish_attempts p WHERE p.id = in_attempt AND sandsweep.may_publish(p.team_id) FOR UPDATE;
+    IF NOT FOUND THEN
+        RETURN;
+    END IF;
     UPDATE sandsweep.publish_steps SET answered_at = clock_timestamp()
         WHERE attempt_id = in_attempt AND answered_at IS NULL AND in_refused;
     UPDATE sandsweep.publish_attempts SET closed_at = clock_timestamp(), outcome = 'failed'
@@ -142,3 +151,5 @@ BEGIN
         PERFORM sandsweep.publish_undo(attempt);
     END IF;
 END $$;
+
+GRANT UPDATE (answered_at, resource_id) ON sandsweep.publish_steps TO sandsweep_reconcile;

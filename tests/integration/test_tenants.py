@@ -299,6 +299,16 @@ def test_the_triggers_see_everything(tables: Tables) -> None:
     assert tables.try_as_api(tables.mine.team, map_it, ("sb-new", tables.theirs.active.id)) == 0
 
 
+def test_a_publish_is_its_teams(tables: Tables) -> None:
+    """The functions that write it down see all teams; who comes as the API is held to its own all the same."""
+    of = {team: tables.sql("SELECT id::text FROM sandsweep.publish_attempts WHERE team_id = %s", (team,))[0][0] for team in (tables.mine.team, tables.theirs.team)}
+    ask = "SELECT sandsweep.publish_step(%s, 1, 'made', NULL, NULL, NULL)"
+    for team in (None, tables.mine.team):
+        assert tables.try_as_api(team, ask, (of[tables.theirs.team],)) == "SW005"
+        assert tables.try_as_api(team, "SELECT sandsweep.publish_fail(%s, true)", (of[tables.theirs.team],)) == 1, "nothing has changed, see try_as_api"
+    assert tables.try_as_api(tables.mine.team, ask, (of[tables.mine.team],)) == 1
+
+
 def test_a_key_is_found_only_by_who_knows_it(tables: Tables) -> None:
     known = tables.sql("SELECT sha256 FROM sandsweep.api_keys WHERE team_id = %s", (tables.theirs.team,))[0][0]
     assert tables.try_as_api(None, "SELECT * FROM sandsweep.find_key(%s)", (known,)) == 1
