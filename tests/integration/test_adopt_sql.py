@@ -502,7 +502,7 @@ class Lost:
 
 
 def record(cur: Any, number: str, volume: str) -> bool:
-    return query(cur, "publish_step", number, "2", volume, OWN, None, None)[0][0]
+    return query(cur, "publish_step", None, number, "2", volume, OWN, None, None)[0][0]
 
 
 @pytest.mark.parametrize("end", ["commit", "rollback"])
@@ -575,7 +575,7 @@ def test_the_answer_comes_to_another_publish_than_it_was_taken_for(house: House,
 def test_adopt_meets_the_end_of_its_publish(house: House, run: Run, other: Any, team: str, first: str, refused: bool) -> None:
     lost = Lost(house, run, team)
     api = other.cursor()
-    fail = lambda: query(api, "publish_fail", lost.attempt, "t" if refused else "f")  # noqa: E731
+    fail = lambda: query(api, "publish_fail", None, lost.attempt, "t" if refused else "f")  # noqa: E731
     if first == "adopt":
         run.conn.autocommit = False
         run.act()
@@ -604,7 +604,7 @@ def test_doom_of_what_a_publish_made_meets_its_end(house: House, run: Run, other
     api = other.cursor()
     run.conn.autocommit = False
     run.act()
-    beside = Beside(house.stack, other.get_backend_pid(), lambda: query(api, "publish_fail", number, "f"))
+    beside = Beside(house.stack, other.get_backend_pid(), lambda: query(api, "publish_fail", None, number, "f"))
     beside.wait_blocked()
     run.conn.commit()
     beside.join()
