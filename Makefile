@@ -66,18 +66,21 @@ DIR_asan := build/asan
 setup-%:
 	$(Q)scripts/setup $*
 
-# ---- SQL files become C strings ----
+# ---- SQL files and the description of the API become C strings ----
 GEN := build/gen/sql_queries.h build/gen/sql_queries.c build/gen/sql_migrations.c
+GEN_OBJ := sql_queries sql_migrations openapi
 QUERY_FILES := $(sort $(wildcard sql/queries/*.sql))
 MIGRATION_FILES := $(sort $(wildcard sql/migrations/*.sql))
 $(GEN) &: scripts/embed-sql $(QUERY_FILES) $(MIGRATION_FILES)
 	@echo "  SQL   build/gen"
 	$(Q)mkdir -p build/gen
 	$(Q)scripts/embed-sql build/gen
+build/gen/openapi.c: scripts/embed-text docs/openapi.yaml
+	$(Q)mkdir -p build/gen
+	$(Q)scripts/embed-text docs/openapi.yaml api/openapi.h openapi_yaml >$@
 
 define BUILD
-OBJ_$(1) := $$(lib:%=$$(DIR_$(1))/obj/%.o) $$(DIR_$(1))/obj/gen/sql_queries.o \
-            $$(DIR_$(1))/obj/gen/sql_migrations.o
+OBJ_$(1) := $$(lib:%=$$(DIR_$(1))/obj/%.o) $$(GEN_OBJ:%=$$(DIR_$(1))/obj/gen/%.o)
 $$(DIR_$(1))/obj/gen/%.o: build/gen/%.c
 	@mkdir -p $$(@D)
 	@echo "  CC    $$@"
@@ -115,7 +118,7 @@ CC_fuzz = clang-14
 CFLAGS_fuzz = -std=gnu17 -g -O1 -w -D_GNU_SOURCE -DSANDSWEEP_VERSION='"$(VERSION)"' -I. -Ibuild/gen \
               $(shell pkg-config --cflags $(PACKAGES)) -fsanitize=fuzzer-no-link,address,undefined \
               -fno-sanitize-recover=undefined
-OBJ_fuzz := $(lib:%=build/fuzz/obj/%.o) build/fuzz/obj/gen/sql_queries.o build/fuzz/obj/gen/sql_migrations.o
+OBJ_fuzz := $(lib:%=build/fuzz/obj/%.o) $(GEN_OBJ:%=build/fuzz/obj/gen/%.o)
 build/fuzz/obj/gen/%.o: build/gen/%.c
 	@mkdir -p $(@D)
 	$(Q)$(CC_fuzz) $(CFLAGS_fuzz) -MMD -MP -c -o $@ $<
@@ -142,10 +145,10 @@ demo: setup-build setup-demo
 	$(Q)$(MAKE) --no-print-directory -j2 all
 	$(Q)scripts/demo
 # Setting up comes first and alone: what is missing at the start of make is found by its second run.
-check: setup-build setup-test setup-kafka setup-lint setup-fuzz
+check: setup-build setup-test setup-kafka setup-sdk setup-contract setup-lint setup-fuzz
 	$(Q)$(MAKE) --no-print-directory -j2 check-builds
 	$(Q)tests/run test asan fuzz
-asan: setup-build setup-test setup-kafka
+asan: setup-build setup-test setup-kafka setup-sdk setup-contract
 	$(Q)$(MAKE) --no-print-directory -j2 $(ALL_asan)
 	$(Q)tests/run asan
 # Random worlds, reconciled: make worlds N=5000, or one of them again: make worlds N=1 SEED=1234
@@ -160,7 +163,7 @@ fuzz: setup-build setup-fuzz
 lint: setup-build setup-lint $(GEN)
 	$(Q)scripts/lint
 bench: setup-build setup-test setup-kafka setup-bench
-	$(Q)$(MAKE) --no-print-directory -j2 all build/bench-fetch build/bench-delete
+	$(Q)$(MAKE) --no-print-directory -j2 all build/bench-fetch build/bench-delete build/bench-pace
 	$(Q)bench/all
 install: build/sandsweep
 	install -D -m 755 build/sandsweep $(DESTDIR)$(PREFIX)/bin/sandsweep
@@ -171,7 +174,7 @@ install: build/sandsweep
 	build/sandsweep config mdoc | sed -e '/^.." SETTINGS$$/{r /dev/stdin' -e 'd}' docs/man/sandsweep.conf.5.in \
 	    >$(DESTDIR)$(PREFIX)/share/man/man5/sandsweep.conf.5
 	build/sandsweep config example >$(DESTDIR)$(PREFIX)/share/doc/sandsweep/sandsweep.conf.example
-	install -m 644 docs/*.md docs/*.json LICENSE $(DESTDIR)$(PREFIX)/share/doc/sandsweep/
+	install -m 644 docs/*.md docs/*.json docs/*.yaml LICENSE $(DESTDIR)$(PREFIX)/share/doc/sandsweep/
 	for unit in systemd/*.service; do \
 	    sed 's|^ExecStart=/usr/local/|ExecStart=$(PREFIX)/|' $$unit \
 	        >$(DESTDIR)$(PREFIX)/lib/systemd/system/$$(basename $$unit) || exit 1; done

@@ -17,7 +17,8 @@
 #include "worker/executor.h"
 
 static const struct cmd commands[] = {
-    {"api", "[--port-file FILE]", "serve the function HTTP API", cmd_api},
+    {"api", "[--port-file FILE]\n--routes", "serve the function HTTP API, or list its routes",
+     cmd_api},
     {"worker", "", "publish and consume events, delete what is doomed", cmd_worker},
     {"migrate", "up|status|verify", "bring the database's schema up to date, or look at it",
      cmd_migrate},

@@ -56,6 +56,8 @@ static const struct config_row rows[] = {
     ROW(idempotency_ms, CONFIG_I64, 1000, 604800000, "86400000",
         "How long the answer to a write is kept under the Idempotency-Key that came with it, at "
         "least."),
+    ROW(idempotency_expire_ms, CONFIG_I64, 10, 86400000, "60000",
+        "How often a portion of the answers that are kept for longer is forgotten."),
 };
 const struct config_section api_section = {
     "api", "The HTTP front (`sandsweep api`): listeners and limits.", rows, N_OF(rows), false};
@@ -158,6 +160,7 @@ static struct handlers *make_handlers(struct api *api, struct loop *loop,
 	    .rate_per_second = config->rate_per_second,
 	    .rate_burst_ms = config->rate_burst_ms,
 	    .idempotency_ms = config->idempotency_ms,
+	    .idempotency_expire_ms = config->idempotency_expire_ms,
 	};
 	return handlers_new(&opts, err);
 }

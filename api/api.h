@@ -20,7 +20,7 @@ struct api_config {
 	int64_t idle_ms, request_ms, answer_ms, drain_ms;
 	int64_t rate_per_second, rate_burst_ms;
 	int64_t key_cache_ms;
-	int64_t idempotency_ms;
+	int64_t idempotency_ms, idempotency_expire_ms;
 	bool reuse_port;
 };
 extern const struct config_section api_section;

@@ -9,6 +9,7 @@
 #include "api.h"
 #include "base/log.h"
 #include "base/supervise.h"
+#include "route.h"
 #include "sql/migrate.h"
 
 enum { POLL_US = 5000 }; /* while it starts and while it drains */
@@ -115,6 +116,22 @@ static void on_signal(void *arg, int signal)
 		drain(front);
 }
 
+/* ---- telling what it serves ---- */
+
+/* One line per route: method, path, permission. */
+static int print_routes(void)
+{
+	static const char *const permissions[] = {[ROUTE_PUBLIC] = "public",
+	                                          [ROUTE_READ] = "function:read",
+	                                          [ROUTE_CREATE] = "function:create",
+	                                          [ROUTE_WRITE] = "function:write",
+	                                          [ROUTE_DELETE] = "function:delete"};
+	for (size_t i = 0; i < ROUTE_COUNT; i++)
+		(void)printf("%s %s %s\n", routes[i].method, routes[i].path,
+		             permissions[routes[i].permission]);
+	return CMD_OK;
+}
+
 /* ---- the whole ---- */
 
 /* The watchdog is fed by a timer of the loop: that the loop turns needs no probe of its own. */
@@ -150,9 +167,14 @@ int cmd_api(const struct cmd_ctx *ctx, int argc, char **argv)
 {
 	struct err err = {0};
 	struct front front = {0};
-	const struct cmd_opt opts[] = {{"port-file", &front.port_file, NULL}};
-	if (cmd_options(argc, argv, opts, N_OF(opts), NULL, 0, &err) < 0 ||
-	    config_read(ctx->config, &pg_section, &front.postgres, &err) < 0 ||
+	bool list_routes = false;
+	const struct cmd_opt opts[] = {{"port-file", &front.port_file, NULL},
+	                               {"routes", NULL, &list_routes}};
+	if (cmd_options(argc, argv, opts, N_OF(opts), NULL, 0, &err) < 0)
+		return cmd_fail(ctx, &err);
+	if (list_routes)
+		return print_routes();
+	if (pg_config_read(ctx->config, PG_ROLE_API, &front.postgres, &err) < 0 ||
 	    config_read(ctx->config, &platform_section, &front.platform, &err) < 0 ||
 	    config_read(ctx->config, &api_section, &front.config, &err) < 0)
 		return cmd_fail(ctx, &err);

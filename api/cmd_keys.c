@@ -143,7 +143,7 @@ static int read_key(const struct words *w, const char *region, struct store_key_
 static struct pg_sync *connect_store(const struct cmd_ctx *ctx, struct err *err)
 {
 	struct pg_config config;
-	if (config_read(ctx->config, &pg_section, &config, err) < 0)
+	if (pg_config_read(ctx->config, PG_ROLE_LOGIN, &config, err) < 0)
 		return NULL;
 	struct pg_sync *sync = pg_sync_open(&config, err);
 	if (sync && migrate_verify(sync, err) < 0)

@@ -14,7 +14,6 @@
 enum {
 	WAKE_INTERVAL_US = 5000,     /* relays are woken at most this often */
 	HEALTHY_WITHIN_US = 5000000, /* Postgres may be silent for so long while it is asked */
-	EXPIRE_INTERVAL_US = 60000000,
 };
 
 struct handlers {
@@ -261,7 +260,7 @@ static void expire(void *arg)
 	struct err err = {0};
 	/* What is left over, or was not reached, goes the next time. */
 	(void)!store_idempotency_expire(h->opts.pool, h->opts.idempotency_ms, &err);
-	loop_timer_set(h->opts.loop, &h->expire_timer, EXPIRE_INTERVAL_US);
+	loop_timer_set(h->opts.loop, &h->expire_timer, h->opts.idempotency_expire_ms * 1000);
 }
 
 /* ---- all of it ---- */
@@ -277,7 +276,7 @@ struct handlers *handlers_new(const struct handlers_opts *opts, struct err *err)
 	h->woken_us = -WAKE_INTERVAL_US;
 	loop_timer_init(&h->wake_timer, wake, h);
 	loop_timer_init(&h->expire_timer, expire, h);
-	loop_timer_set(opts->loop, &h->expire_timer, EXPIRE_INTERVAL_US);
+	loop_timer_set(opts->loop, &h->expire_timer, h->opts.idempotency_expire_ms * 1000);
 	h->exchanges = exchanges_new(opts->loop, opts->metrics, err);
 	h->ratelimit = ratelimit_new(err);
 	bool fits = function_json_suffix(opts->region, opts->root_domain, h->host_suffix) == 0;

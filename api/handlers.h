@@ -20,9 +20,10 @@ struct handlers_opts {
 	struct metrics *metrics;
 	const char *root_domain, *region;
 	size_t body_max_bytes;
-	int64_t rate_per_second; /* of a key without a rate of its own; 0: no limit */
-	int64_t rate_burst_ms;   /* how much unused rate a key can save up */
-	int64_t idempotency_ms;  /* how long an answer is kept under the client's key */
+	int64_t rate_per_second;       /* of a key without a rate of its own; 0: no limit */
+	int64_t rate_burst_ms;         /* how much unused rate a key can save up */
+	int64_t idempotency_ms;        /* how long an answer is kept under the client's key */
+	int64_t idempotency_expire_ms; /* how often older ones are forgotten */
 };
 
 struct handlers;
@@ -56,5 +57,6 @@ void handle_runtime_recycle(struct exchange *exchange);
 void handle_livez(struct exchange *exchange);
 void handle_readyz(struct exchange *exchange);
 void handle_version(struct exchange *exchange);
+void handle_openapi(struct exchange *exchange);
 
 #endif

@@ -1,5 +1,6 @@
-/* The service itself: alive, ready, which version. */
+/* The service itself: alive, ready, which version, what it serves. */
 #include "handlers.h"
+#include "openapi.h"
 #include "step.h"
 
 static void succeed_with(struct exchange *x, const char *members)
@@ -36,4 +37,9 @@ void handle_readyz(struct exchange *x)
 void handle_version(struct exchange *x)
 {
 	succeed_with(x, "\"version\":\"" SANDSWEEP_VERSION "\"");
+}
+
+void handle_openapi(struct exchange *x)
+{
+	exchange_send_text(x, "application/yaml; charset=utf-8", openapi_yaml, openapi_yaml_len);
 }

@@ -101,12 +101,36 @@ bool naming_is_blank(const char *text)
 	return !text || text[strspn(text, spaces)] == '\0';
 }
 
+static size_t trim_spaces(const char *text, size_t len)
+{
+	while (len > 0 && strchr(spaces, text[len - 1]))
+		len--;
+	return len;
+}
+
 const char *naming_trim(const char *text, size_t *ret_len)
 {
 	text += strspn(text, spaces);
-	size_t len = strlen(text);
-	while (len > 0 && strchr(spaces, text[len - 1]))
-		len--;
-	*ret_len = len;
+	*ret_len = trim_spaces(text, strlen(text));
 	return text;
+}
+
+/* The second to fourth bytes of a character of UTF-8. */
+static bool continues(char c)
+{
+	return ((unsigned char)c & 0xc0) == 0x80;
+}
+
+void naming_copy(const char *text, char *out, size_t size)
+{
+	size_t len;
+	text = naming_trim(text, &len);
+	if (len >= size) {
+		len = size - 1;
+		while (len > 0 && continues(text[len]))
+			len--;
+		len = trim_spaces(text, len);
+	}
+	memcpy(out, text, len);
+	out[len] = '\0';
 }

@@ -20,5 +20,8 @@ bool naming_is_label(const char *text);
 bool naming_is_blank(const char *text);
 /* The part of `text` between white space at its ends; *ret_len 0 for a blank one. */
 const char *naming_trim(const char *text, size_t *ret_len);
+/* That part into `size` bytes; of one that is too long what fits, without half a character (UTF-8) or white
+ * space at its end. */
+void naming_copy(const char *text, char *out, size_t size);
 
 #endif

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "base/killpoint.h"
+#include "base/log.h"
 #include "function_json.h"
 #include "function_update.h"
 #include "handlers.h"
@@ -38,6 +39,9 @@ struct publishing {
 };
 
 static const char failed[] = "failed to publish function";
+static const char no_sandbox[] = "sandbox not found";
+static const char other_team[] = "sandbox belongs to a different team";
+static const char not_asked[] = "the sandbox platform cannot be asked";
 static const char untrusted[] = "the sandbox platform answered what cannot be trusted";
 
 static void publishing_free(void *work)
@@ -84,6 +88,21 @@ static void give_up_store(struct publishing *p, const struct err *err)
 	exchange_fail_store(x, err, failed);
 }
 
+/* The client is told in general words; the platform's own are for whoever runs this. */
+static void log_failure(const struct publishing *p, const struct platform_answer *answer)
+{
+	char status[12], attempt[UUID_TEXT_SIZE];
+	(void)snprintf(status, sizeof(status), "%d", answer->status);
+	uuid_format(&p->store.attempt_id, attempt);
+	log_event(LOG_L_WARN, "api.publish_failed", "request_id", p->x->request_id, "attempt", attempt,
+	          "step",
+	          p->step == 0       ? "look"
+	          : p->step % 2 == 1 ? "snapshot"
+	                             : "volume",
+	          "fault", platform_fault_name(answer->fault), "status", status, "said", answer->text,
+	          NULL);
+}
+
 /* What the platform's refusal of a call is to the client. */
 static void give_up_platform(struct publishing *p, const struct platform_answer *answer)
 {
@@ -96,12 +115,13 @@ static void give_up_platform(struct publishing *p, const struct platform_answer 
 	    {409, 409, "a volume of the sandbox is locked; try again later"},
 	    {0, 503, "the sandbox platform is not available"},
 	};
-	bool refused =
-	    answer->fault == PLATFORM_ANSWERED && answer->status >= 400 && answer->status < 500;
+	bool answered = answer->fault == PLATFORM_ANSWERED;
+	bool refused = answer->fault == PLATFORM_CONNECT /* it was never sent */ ||
+	               (answered && answer->status >= 400 && answer->status < 500);
 	size_t i = 0;
-	while (refusals[i].status != 0 &&
-	       (answer->fault != PLATFORM_ANSWERED || refusals[i].status != answer->status))
+	while (refusals[i].status != 0 && (!answered || refusals[i].status != answer->status))
 		i++;
+	log_failure(p, answer);
 	if (answer->retry_after_ms > 0)
 		exchange_header(p->x, "Retry-After", "%lld",
 		                (long long)(answer->retry_after_ms + 999) / 1000);
@@ -165,16 +185,15 @@ static char *revision_text(const struct publishing *p)
 	const struct publish_request *request = &p->request;
 	bool spec = request->spec != NULL;
 	const char *template_id = spec ? request->template_id : p->sandbox.template_id;
+	AUTO(json_drop) json_t *kept = spec ? json_incref(request->spec) : json_object();
 	AUTO(json_drop)
 	json_t *json = json_pack(
-	    "{s:s,s:s,s:s,s:s,s:O,s:O,s:O*}", "source_type", spec ? "revision_spec" : "sandbox_service",
-	    "source_sandbox_id", spec ? "" : p->sandbox.id, "source_service_id", p->service.id,
-	    "source_template_id", template_id, "restore_mounts", spec ? request->mounts : p->mounts,
-	    "service_snapshot", p->service_object, "provenance", request->provenance);
-	json_t *kept = spec ? json_incref(request->spec) : json_object();
-	if (!json || json_object_set_new(json, "revision_spec", kept) < 0)
-		return NULL;
-	return json_text(json);
+	    "{s:s,s:s,s:s,s:s,s:O,s:O,s:O,s:O*}", "source_type",
+	    spec ? "revision_spec" : "sandbox_service", "source_sandbox_id", spec ? "" : p->sandbox.id,
+	    "source_service_id", p->service.id, "source_template_id", template_id, "restore_mounts",
+	    spec ? request->mounts : p->mounts, "service_snapshot", p->service_object, "revision_spec",
+	    kept, "provenance", request->provenance);
+	return json ? json_text(json) : NULL;
 }
 
 static void publish(struct publishing *p)
@@ -230,7 +249,7 @@ static void ask_platform(struct publishing *p)
 	bool sent = body && platform_send(step_platform(p->x), &request, &err);
 	free(body);
 	if (!sent)
-		give_up(p, true, 503, "the sandbox platform cannot be asked");
+		give_up(p, true, 503, not_asked);
 }
 
 static void on_stepped(void *arg, bool open, const struct err *err)
@@ -323,9 +342,7 @@ static void name_function(struct publishing *p)
 	const char *given = p->request.change.name;
 	if (!given)
 		given = naming_is_blank(p->service.display_name) ? p->service.id : p->service.display_name;
-	size_t len;
-	const char *name = naming_trim(given, &len);
-	(void)snprintf(p->name, sizeof(p->name), "%.*s", (int)len, name);
+	naming_copy(given, p->name, sizeof(p->name));
 	naming_slug(p->name, p->slug);
 	naming_domain_label(p->slug, &p->x->team_id, p->label);
 	p->request.change.name = p->name;
@@ -370,28 +387,41 @@ static bool is_publishable(struct publishing *p, const char *message)
 	return false;
 }
 
+/* Reads the sandbox and finds its service. 0, or the status that it is answered with, and why. */
+static int take_sandbox(struct publishing *p, const struct platform_answer *answer,
+                        const char **ret_why)
+{
+	struct err err = {0};
+	struct uuid team;
+	*ret_why = untrusted;
+	if (inventory_sandbox(answer->body, answer->body_len, &p->sandbox, &err) < 0 ||
+	    strcmp(p->sandbox.id, p->request.sandbox_id) != 0 ||
+	    uuid_parse(p->sandbox.team_id, strlen(p->sandbox.team_id), &team) < 0)
+		return 503;
+	*ret_why = other_team;
+	if (!uuid_equal(&team, &p->x->team_id))
+		return 403;
+	*ret_why = "sandbox service not found";
+	p->service_object = inventory_service(&p->sandbox, p->request.service_id);
+	if (!p->service_object)
+		return 404;
+	*ret_why = untrusted;
+	return service_read(p->service_object, &p->service, &err) < 0 ? 503 : 0;
+}
+
 static void on_sandbox(void *arg, const struct platform_answer *answer)
 {
 	struct publishing *p = arg;
-	struct exchange *x = p->x;
-	struct err err = {0};
-	struct uuid team;
-	if (answer->fault == PLATFORM_ANSWERED && answer->status == 404)
-		exchange_fail(x, 404, "sandbox not found");
-	else if (answer->fault == PLATFORM_ANSWERED && answer->status == 403)
-		exchange_fail(x, 403, "sandbox belongs to a different team");
-	else if (answer->fault != PLATFORM_ANSWERED || answer->status != 200)
+	int status = answer->fault == PLATFORM_ANSWERED ? answer->status : 0;
+	const char *why = status == 404 ? no_sandbox : other_team;
+	if (status == 200)
+		status = take_sandbox(p, answer, &why);
+	else if (status != 403 && status != 404) {
 		give_up_platform(p, answer);
-	else if (inventory_sandbox(answer->body, answer->body_len, &p->sandbox, &err) < 0 ||
-	         strcmp(p->sandbox.id, p->request.sandbox_id) != 0 ||
-	         uuid_parse(p->sandbox.team_id, strlen(p->sandbox.team_id), &team) < 0)
-		exchange_fail(x, 503, untrusted);
-	else if (!uuid_equal(&team, &x->team_id))
-		exchange_fail(x, 403, "sandbox belongs to a different team");
-	else if (!(p->service_object = inventory_service(&p->sandbox, p->request.service_id)))
-		exchange_fail(x, 404, "sandbox service not found");
-	else if (service_read(p->service_object, &p->service, &err) < 0)
-		exchange_fail(x, 503, untrusted);
+		return;
+	}
+	if (status != 0)
+		exchange_fail(p->x, status, why);
 	else if (is_publishable(p, "sandbox service is not publishable"))
 		begin(p);
 }
@@ -409,8 +439,7 @@ static void look_at_sandbox(struct publishing *p)
 	};
 	if (!platform_send(step_platform(p->x), &request, &err))
 		exchange_fail(p->x, err.kind == ERR_REJECT ? 404 : 503,
-		              err.kind == ERR_REJECT ? "sandbox not found"
-		                                     : "the sandbox platform cannot be asked");
+		              err.kind == ERR_REJECT ? no_sandbox : not_asked);
 }
 
 static void start(struct exchange *x, bool creates)

@@ -67,13 +67,19 @@ static const struct json_field mount_fields[] = {
     FIELD(mount, materialization, JSON_KIND_STR, PUBLISH_ID_MAX),
 };
 
+/* What follows the first two is not used here, but kept and shown: it must be what clients can read. */
 struct mount_source {
 	bool has;
 	const char *type, *sandboxvolume_id;
+	const char *source_sandboxvolume_id, *snapshot_id, *artifact_id, *digest;
 };
 static const struct json_field mount_source_fields[] = {
     REQUIRED(mount_source, type, JSON_KIND_STR, 1, 64),
     FIELD(mount_source, sandboxvolume_id, JSON_KIND_STR, PUBLISH_ID_MAX),
+    FIELD(mount_source, source_sandboxvolume_id, JSON_KIND_STR, PUBLISH_ID_MAX),
+    FIELD(mount_source, snapshot_id, JSON_KIND_STR, PUBLISH_ID_MAX),
+    FIELD(mount_source, artifact_id, JSON_KIND_STR, PUBLISH_ID_MAX),
+    FIELD(mount_source, digest, JSON_KIND_STR, PUBLISH_ID_MAX),
 };
 
 static int refuse(struct err *err, const char *text)
@@ -93,20 +99,54 @@ static int invalid(struct err *err, const char *where, const struct err *why)
 
 /* ---- a specification ---- */
 
+/* The next name of a path, behind slashes and behind "." that lead nowhere; *ret_len 0: there is none. */
+static const char *next_name(const char *at, size_t *ret_len)
+{
+	for (;; at += *ret_len) {
+		at += strspn(at, "/");
+		*ret_len = strcspn(at, "/");
+		if (*ret_len != 1 || *at != '.')
+			return at;
+	}
+}
+
 /* Absolute, below the root, without a step up. */
 static bool is_mount_point(const char *path)
 {
-	size_t len = strlen(path);
-	bool up = strstr(path, "/../") || (len >= 3 && strcmp(path + len - 3, "/..") == 0);
-	return path[0] == '/' && path[strspn(path, "/")] != '\0' && !up;
+	size_t len;
+	const char *at = next_name(path, &len);
+	if (path[0] != '/' || len == 0)
+		return false;
+	for (; len > 0; at = next_name(at + len, &len))
+		if (len == 2 && at[0] == '.' && at[1] == '.')
+			return false;
+	return true;
 }
 
-static bool mounted_before(json_t *mounts, const char *member, const char *value)
+/* True when both paths lead to one place, however they are written. */
+static bool same_place(const char *a, const char *b)
 {
-	for (size_t i = 0; i < json_array_size(mounts); i++)
-		if (strcmp(json_string_value(json_object_get(json_array_get(mounts, i), member)), value) ==
-		    0)
+	size_t a_len, b_len;
+	do {
+		a = next_name(a, &a_len);
+		b = next_name(b, &b_len);
+		if (a_len != b_len || memcmp(a, b, a_len) != 0)
+			return false;
+		a += a_len;
+		b += b_len;
+	} while (a_len > 0);
+	return true;
+}
+
+static bool mounted_before(json_t *mounts, const char *volume_id, const char *mount_point)
+{
+	for (size_t i = 0; i < json_array_size(mounts); i++) {
+		json_t *mount = json_array_get(mounts, i);
+		const char *volume = json_string_value(json_object_get(mount, "sandboxvolume_id"));
+		const char *place = json_string_value(json_object_get(mount, "mount_point"));
+		if (strcmp(volume, volume_id) == 0 || same_place(place, mount_point))
 			return true;
+	}
 	return false;
 }
 
@@ -132,8 +172,7 @@ static int read_mount(json_t *object, json_t *mounts, struct err *err)
 	if (!is_mount_point(mount.mount_point))
 		return refuse(err, "invalid request: revision_spec.mounts: mount_point must be an absolute "
 		                   "path below the root");
-	if (mounted_before(mounts, "mount_point", mount.mount_point) ||
-	    mounted_before(mounts, "sandboxvolume_id", source.sandboxvolume_id))
+	if (mounted_before(mounts, source.sandboxvolume_id, mount.mount_point))
 		return refuse(err, "invalid request: revision_spec.mounts: a mount point or a volume comes "
 		                   "twice");
 	json_t *kept = json_pack("{s:s,s:s}", "sandboxvolume_id", source.sandboxvolume_id,

@@ -35,6 +35,7 @@ const struct route routes[ROUTE_COUNT] = {
     {"GET", "/livez", ROUTE_PUBLIC, ROUTE_BODY_IGNORED, handle_livez},
     {"GET", "/readyz", ROUTE_PUBLIC, ROUTE_BODY_IGNORED, handle_readyz},
     {"GET", "/version", ROUTE_PUBLIC, ROUTE_BODY_IGNORED, handle_version},
+    {"GET", "/openapi.yaml", ROUTE_PUBLIC, ROUTE_BODY_IGNORED, handle_openapi},
 };
 
 /* The longest path that a route can have: six segments, two of them placeholders. */

@@ -30,7 +30,7 @@ struct route {
 	size_t body_max; /* bytes, or ROUTE_BODY_READ */
 	void (*handle)(struct exchange *exchange);
 };
-enum { ROUTE_COUNT = 18 };
+enum { ROUTE_COUNT = 19 };
 extern const struct route routes[ROUTE_COUNT];
 
 struct route_match {

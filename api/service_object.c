@@ -64,8 +64,9 @@ static int read_runtime(json_t *object, struct runtime *ret, struct err *err)
 	    one_of("runtime.type", ret->type, types, err) < 0 ||
 	    check_texts("runtime.command", ret->command, err) < 0)
 		return -1;
-	json_object_foreach(ret->env_vars, name, value) if (!json_is_string(value)) return err_set(
-	    err, ERR_REJECT, "bad_json", "runtime.env_vars must map to strings");
+	json_object_foreach (ret->env_vars, name, value)
+		if (!json_is_string(value))
+			return err_set(err, ERR_REJECT, "bad_json", "runtime.env_vars must map to strings");
 	return 0;
 }
 
@@ -143,6 +144,8 @@ static int check_auth(json_t *object, struct err *err)
 	if (strcmp(mode, "header") == 0 && (!auth.header_name || !auth.header_value_sha256))
 		return err_set(err, ERR_REJECT, "bad_json",
 		               "route.auth: header_name or header_value_sha256 is missing");
+	if (!auth.mode && json_object_set_new(object, "mode", json_string(mode)) < 0)
+		return err_oom(err);
 	return one_of("route.auth.mode", mode, modes, err);
 }
 

@@ -13,8 +13,9 @@ struct service {
 	const char *blockers[SERVICE_BLOCKERS_MAX];
 	size_t blocker_count;
 };
-/* Every field that the contract names has its type; null counts as absent, others are ignored.
- * -1 and *err: ERR_REJECT, saying which is not as it must be. */
+/* Every field that the contract names has its type; null counts as absent, others are ignored. A route's
+ * auth without a mode is given "none", which clients want to read.
+ * -1 and *err: ERR_REJECT, saying which is not as it must be; ERR_RETRY without memory. */
 int service_read(json_t *object, struct service *ret, struct err *err) MUST_CHECK;
 
 #endif

@@ -31,7 +31,9 @@ static void add_tag(const char *tag, size_t len, bool weak, struct store_match *
 {
 	uint8_t bytes[TAG_LEN / 2];
 	uint64_t version = 0;
-	if (weak || len != TAG_LEN || num_unhex(tag, len, bytes) < 0)
+	/* Ours are in lower case, and a tag is compared byte by byte. */
+	if (weak || len != TAG_LEN || strspn(tag, "0123456789abcdef") < len ||
+	    num_unhex(tag, len, bytes) < 0)
 		return;
 	for (size_t i = 0; i < sizeof(bytes); i++)
 		version = version << 8 | bytes[i];
@@ -50,11 +52,11 @@ int write_match_parse(const char *text, struct store_match *ret)
 		return 0;
 	}
 	ret->given = true;
-	for (;;) {
+	for (size_t tags = 0;; tags++) {
 		bool weak = strncmp(text, "W/", 2) == 0;
 		text += weak ? 2 : 0;
 		size_t len = *text == '"' ? strcspn(text + 1, "\"") : 0;
-		if (*text != '"' || text[1 + len] != '"' || ret->count == STORE_VERSIONS_MAX)
+		if (*text != '"' || text[1 + len] != '"' || tags == STORE_VERSIONS_MAX)
 			return -1;
 		add_tag(text + 1, len, weak, ret);
 		text += len + 2;

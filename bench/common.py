@@ -16,8 +16,9 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 ROOT = Path(__file__).resolve().parents[1]
 os.environ.setdefault("SANDSWEEP_BUILD", str(ROOT / "build"))
@@ -31,13 +32,16 @@ from tests.support.stack import Stack, StackError, wait_until  # noqa: E402
 QUERIES = ROOT / "sql" / "queries"
 PGBENCH = "/usr/lib/postgresql/15/bin/pgbench"
 FIGURE = "FIGURE"
+T = TypeVar("T")
 
 # The session options that sql/pg_common.c sets, so that pgbench runs under the same planner; where that takes
 # a value from the configuration, this is the default of postgres.query_timeout_ms.
 SESSION_OPTIONS = " ".join(
     f"-c {name}={'15000' if value.startswith('%') else value}"
-    for name, value in re.findall(r"-c (\w+)=([\w%]+)", (ROOT / "sql" / "pg_common.c").read_text())
+    for name, value in re.findall(r"-c (\w+)=([\w.]+|%lld)", (ROOT / "sql" / "pg_common.c").read_text())
 )
+# What the API becomes, where the database knows it; it sees no rows but those of the transaction's team.
+API_ROLE = "sandsweep_api"
 # Java as on a small production node: both compilers, a heap that does not take the machine.
 JAVA_OPTIONS = "-Xmx512m -XX:+UseSerialGC"
 
@@ -45,14 +49,20 @@ JAVA_OPTIONS = "-Xmx512m -XX:+UseSerialGC"
 # ---- what a benchmark is asked, and what it says ----
 
 
-def arguments(text: str | None, *, rounds: int, seconds: float, **more: int) -> argparse.Namespace:
-    """--rounds and --seconds, and whatever sizes a benchmark has besides."""
+def arguments(text: str | None, *, rounds: int, seconds: float, only: Sequence[str] = (), **more: int) -> argparse.Namespace:
+    """--rounds and --seconds, and whatever sizes a benchmark has besides; where it has parts, which ones (`only`)."""
+    fraction = float(os.environ.get("BENCH_FRACTION", "1"))
     parser = argparse.ArgumentParser(description=(text or "").strip().splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=rounds, help="alternating rounds of each side (%(default)s)")
-    parser.add_argument("--seconds", type=float, default=seconds, help="length of a measurement (%(default)s)")
+    if only:
+        parser.add_argument("only", nargs="*", metavar="PART", help=f"nothing but these: {', '.join(only)}")
+    parser.add_argument("--rounds", type=int, default=max(1, round(rounds * fraction)), help="alternating rounds of each side (%(default)s)")
+    parser.add_argument("--seconds", type=float, default=max(1, seconds * fraction) if seconds else seconds, help="length of a measurement (%(default)s)")
     for name, default in more.items():
         parser.add_argument(f"--{name.replace('_', '-')}", type=int, default=default, help="%(default)s")
-    return parser.parse_args()
+    args = parser.parse_args()
+    if unknown := set(getattr(args, "only", ())) - set(only):
+        parser.error(f"there is no {' '.join(sorted(unknown))}; there are: {', '.join(only)}")
+    return args
 
 
 def note(text: str) -> None:
@@ -74,6 +84,18 @@ def table(title: str, head: Sequence[str], rows: Iterable[Sequence[object]]) -> 
     sys.stdout.flush()
 
 
+def markdown(head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """A table for the README, which reads well as it is; bench/all shows it again at its end."""
+    note("")
+    cells = [[str(cell) for cell in row] for row in [head, *rows]]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(head))]
+    cells.insert(1, ["-" * widths[0]] + ["-" * (w - 1) + ":" for w in widths[1:]])
+    print()
+    for row in cells:
+        print("| " + " | ".join(c.ljust(w) if i == 0 else c.rjust(w) for i, (c, w) in enumerate(zip(row, widths))) + " |")
+    sys.stdout.flush()
+
+
 def number(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.2f}"
 
@@ -91,9 +113,9 @@ def figure(name: str, value: float, unit: str, target: float | None = None, *, a
 median = statistics.median
 
 
-def alternate(rounds: int, sides: Mapping[str, Callable[[], float]]) -> dict[str, list[float]]:
+def alternate(rounds: int, sides: Mapping[str, Callable[[], T]]) -> dict[str, list[T]]:
     """Measures every side once in each round, in an order that turns around from round to round."""
-    got: dict[str, list[float]] = {name: [] for name in sides}
+    got: dict[str, list[T]] = {name: [] for name in sides}
     for i in range(rounds):
         for name in list(sides) if i % 2 == 0 else reversed(list(sides)):
             note(f"round {i + 1} of {rounds}: {name}")
@@ -145,24 +167,35 @@ class Bench:
         """The state that every measurement begins with: vacuumed, analyzed, nothing dirty."""
         self.sql(
             "VACUUM ANALYZE shared_gateway.functions", "VACUUM ANALYZE shared_gateway.functions_revisions",
-            "VACUUM ANALYZE sandsweep.owned_resources", "VACUUM sandsweep.due", "VACUUM sandsweep.outbox", "CHECKPOINT",
+            "VACUUM ANALYZE shared_gateway.functions_aliases", "VACUUM ANALYZE sandsweep.owned_resources",
+            "VACUUM sandsweep.due", "VACUUM sandsweep.outbox", "CHECKPOINT",
         )  # fmt: skip
 
-    def pgbench(self, script: str, seconds: float, clients: int, variables: Mapping[str, str]) -> float:
-        """Transactions per second of `script`, prepared, with the session options of our own sessions."""
+    @cached_property
+    def confined(self) -> bool:
+        """Whether the API works under a role of its own, for one team in each transaction."""
+        return self.stack.sql("SELECT to_regrole(%s) IS NOT NULL", (API_ROLE,))[0][0]
+
+    def session(self, team: str) -> str:
+        """The options of our own sessions; where these name the team in each transaction, this names it once."""
+        return SESSION_OPTIONS + (f" -c role={API_ROLE} -c sandsweep.team={team}" if self.confined else "")
+
+    def pgbench(self, script: str, seconds: float, clients: int, variables: Mapping[str, str]) -> Rate:
+        """Transactions of `script`, prepared, for the team of the variables."""
         path = self.dir / "pgbench.sql"
         path.write_text(script)
         env = self.stack.env
         done = subprocess.run(
             [PGBENCH, "-n", "-M", "prepared", "-c", str(clients), "-j", "1", "-T", str(max(1, round(seconds))), "-f", str(path)]
             + [word for name, value in variables.items() for word in ("-D", f"{name}={value}")],
-            env={**os.environ, **{k: v for k, v in env.items() if k.startswith("PG")}, "PGOPTIONS": SESSION_OPTIONS},
+            env={**os.environ, **{k: v for k, v in env.items() if k.startswith("PG")}, "PGOPTIONS": self.session(variables["team"])},
             capture_output=True, text=True, stdin=subprocess.DEVNULL,
         )  # fmt: skip
         found = re.search(r"^tps = ([0-9.]+)", done.stdout, re.M)
+        count = re.search(r"actually processed: ([0-9]+)", done.stdout)
         failed = re.search(r"number of failed transactions: ([0-9]+)", done.stdout)
-        assert done.returncode == 0 and found and failed and failed[1] == "0", done.stdout + done.stderr
-        return float(found[1])
+        assert done.returncode == 0 and found and count and failed and failed[1] == "0", done.stdout + done.stderr
+        return Rate(int(count[1]), float(found[1]))
 
     # -- HTTP
 
@@ -180,6 +213,18 @@ class Bench:
         requests, us, errors, broken = (int(word) for word in found.groups())
         return Wrk(requests, requests / (us / 1e6), errors, broken)
 
+    def pace(self, port: int, requests: Sequence[str], rate: int, connections: int) -> Paced:
+        """Sends these whole requests at their times, `rate` a second, however long the answers take."""
+        path = self.dir / "pace.requests"
+        path.write_text("".join(f"{len(text)}\n{text}" for text in requests))
+        program = Path(os.environ["SANDSWEEP_BUILD"]) / "bench-pace"
+        done = subprocess.run([program, str(port), str(rate), str(connections), path], capture_output=True, text=True, stdin=subprocess.DEVNULL)
+        assert done.returncode == 0, done.stderr
+        lines = [[int(word) for word in line.split()] for line in done.stdout.splitlines()]
+        wrong = sum(not 200 <= status < 300 for status, _ in lines)
+        assert len(lines) == len(requests) and wrong == 0, f"{wrong} of {len(lines)} answers are no success"
+        return Paced(*(percentile([us / 1000 for _, us in lines], p) for p in (50, 99)))
+
     # -- Kafka
 
     def worker(self, options: Mapping[str, str]) -> Process:
@@ -194,6 +239,20 @@ class Bench:
     def stop(self, process: Process) -> None:
         process.stop(30)
         self.house.processes.remove(process)
+
+
+@dataclass
+class Rate:
+    count: int
+    per_second: float
+
+
+@dataclass
+class Paced:
+    """Milliseconds from when a request was due to the end of its answer."""
+
+    p50: float
+    p99: float
 
 
 @dataclass
@@ -267,8 +326,11 @@ def run(main: Callable[[], None]) -> None:
 def query(name: str, parameters: Sequence[str]) -> str:
     """The text of sql/queries/NAME.sql without its comments, $1, $2, ... replaced."""
     text = "\n".join(line.split("--")[0].rstrip() for line in (QUERIES / f"{name}.sql").read_text().splitlines())
-    text = re.sub(r"\$(\d+)", lambda m: parameters[int(m[1]) - 1], text)
-    return text.strip() + ";\n"
+    taken = {int(n) for n in re.findall(r"\$(\d+)", text)}
+    assert taken == set(range(1, len(parameters) + 1)), f"{name}.sql has the parameters {sorted(taken)}, not {len(parameters)} of them"
+    # pgbench would take :MI of a date's format for a variable.
+    text = re.sub(r"'[^'\\]*'", lambda m: "E" + m[0].replace(":", r"\072") if ":" in m[0] else m[0], text)
+    return re.sub(r"\$(\d+)", lambda m: parameters[int(m[1]) - 1], text).strip() + ";\n"
 
 
 def uuid_sql(kind: str, number_: str) -> str:
@@ -280,7 +342,7 @@ def team_sql(function: str, functions: int, teams: int) -> str:
     return uuid_sql("team", f"(({function} - 1) * {teams} / {functions})")
 
 
-def fill_functions(bench_: Bench, functions: int, teams: int, mapped: bool) -> None:
+def fill_functions(bench_: Bench, functions: int, teams: int, mapped: bool, service: str = "{}") -> None:
     """Functions with slugs 1..N, each with one revision; where `mapped`, served by a sandbox in use."""
     team = team_sql("n", functions, teams)
     bench_.sql(
@@ -290,7 +352,7 @@ def fill_functions(bench_: Bench, functions: int, teams: int, mapped: bool) -> N
             FROM generate_series(1, {functions}) n""",
         f"""INSERT INTO shared_gateway.functions_revisions (id, function_id, team_id, revision_number, source_sandbox_id,
                 source_service_id, source_template_id, service_snapshot, runtime_sandbox_id, runtime_context_id, runtime_updated_at)
-            SELECT {uuid_sql('revision', 'n')}, {uuid_sql('function', 'n')}, {team}, 1, 'source-' || n, 'web', 'default', '{{}}',
+            SELECT {uuid_sql('revision', 'n')}, {uuid_sql('function', 'n')}, {team}, 1, 'source-' || n, 'web', 'default', '{service}',
                    {"'sandbox-' || lpad(n::text, 8, '0'), 'context-' || n, now()" if mapped else "NULL, NULL, NULL"}
             FROM generate_series(1, {functions}) n""",
     )
@@ -363,13 +425,13 @@ def machine() -> str:
     kafka = re.search(r"<kafka.version>(.*)</kafka.version>", (ROOT / "scripts" / "kafka-pom.xml").read_text())
     wrk = first("wrk", "-v").split(" ")[1]
     return (
-        f"{os.cpu_count()} cores of {cpu}, Linux {os.uname().release}, {postgres.replace('postgres ', 'PostgreSQL ')}, "
+        f"{os.cpu_count()} cores of {cpu}, Linux {os.uname().release}, PostgreSQL {postgres}, "
         f"Apache Kafka {kafka[1] if kafka else '?'}, wrk {wrk}; load average before: {os.getloadavg()[0]:.1f}"
     )
 
 
 __all__ = [
-    "Backlog", "Bench", "FIGURE", "House", "Process", "ROOT", "Sim", "Wrk", "alternate", "arguments", "bench", "compare", "figure",
-    "fill_functions", "machine", "median", "metric", "metrics_port", "note", "number", "percentile", "query", "run", "table", "uuid_text",
-    "wait_until", "time",
+    "Backlog", "Bench", "FIGURE", "House", "Paced", "Process", "ROOT", "Rate", "Sim", "Wrk", "alternate", "arguments", "bench", "compare",
+    "figure", "fill_functions", "machine", "markdown", "median", "metric", "metrics_port", "note", "number", "percentile", "query", "run",
+    "table", "uuid_sql", "uuid_text", "wait_until", "time",
 ]  # fmt: skip

@@ -386,7 +386,7 @@ int cmd_explain(const struct cmd_ctx *ctx, int argc, char **argv)
 		            "slug");
 	if (n > 0 && output && strcmp(output, "json") != 0 && strcmp(output, "text") != 0)
 		n = err_set(&err, ERR_REJECT, "usage", "--output takes text or json");
-	if (n < 0 || config_read(ctx->config, &pg_section, &config, &err) < 0)
+	if (n < 0 || pg_config_read(ctx->config, PG_ROLE_RECONCILE, &config, &err) < 0)
 		return cmd_fail(ctx, &err);
 	AUTO(pg_sync_close) struct pg_sync *sync = pg_sync_open(&config, &err);
 	if (!sync || migrate_verify(sync, &err) < 0 ||

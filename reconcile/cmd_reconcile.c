@@ -347,7 +347,7 @@ static int resolve_function(const struct args *a, struct job *job, struct err *e
 static int run_verb(const struct cmd_ctx *ctx, const struct args *a, struct job *job)
 {
 	struct err err = {0};
-	if (config_read(ctx->config, &pg_section, &job->postgres, &err) < 0 ||
+	if (pg_config_read(ctx->config, PG_ROLE_RECONCILE, &job->postgres, &err) < 0 ||
 	    config_read(ctx->config, &platform_section, &job->platform, &err) < 0 ||
 	    config_read(ctx->config, &reconcile_section, &job->config, &err) < 0 ||
 	    read_request(a, job, &err) < 0 || migrate_verify_config(&job->postgres, &err) < 0 ||
@@ -368,7 +368,7 @@ static int look_back(const struct cmd_ctx *ctx, const struct args *a)
 	int64_t limit, run = 0;
 	if (number("limit", a->limit, HISTORY_DEFAULT, &limit, &err) < 0 ||
 	    read_format(a, &format, &err) < 0 ||
-	    config_read(ctx->config, &pg_section, &config, &err) < 0)
+	    pg_config_read(ctx->config, PG_ROLE_RECONCILE, &config, &err) < 0)
 		return cmd_fail(ctx, &err);
 	if (a->operand && num_i64(a->operand, strlen(a->operand), 1, INT64_MAX, &run) < 0) {
 		(void)usage(&err, "show takes the number that `reconcile history` shows");

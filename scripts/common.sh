@@ -22,6 +22,11 @@ find_java() {
     echo "$java"
 }
 
+# Where the Python packages that tests/contract/requirements.txt names belong.
+contract_tools() {
+    echo "$root/.deps/contract-$(sha256sum "$root/tests/contract/requirements.txt" | cut -c1-12)"
+}
+
 # Where the jars of the Kafka version that kafka-pom.xml names belong.
 kafka_lib() {
     echo "$root/.deps/kafka-$(sed -n 's:.*<kafka.version>\(.*\)</kafka.version>.*:\1:p' "$scripts/kafka-pom.xml")/lib"

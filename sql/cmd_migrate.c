@@ -38,7 +38,7 @@ int cmd_migrate(const struct cmd_ctx *ctx, int argc, char **argv)
 	               strcmp(verb, "verify") != 0))
 		n = err_set(&err, ERR_REJECT, "usage",
 		            "say `migrate up`, `migrate status` or `migrate verify`");
-	if (n < 0 || config_read(ctx->config, &pg_section, &config, &err) < 0)
+	if (n < 0 || pg_config_read(ctx->config, PG_ROLE_LOGIN, &config, &err) < 0)
 		return cmd_fail(ctx, &err);
 	config.query_timeout_ms =
 	    0; /* a large table takes what it takes, and so may the one before us */

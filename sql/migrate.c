@@ -17,9 +17,12 @@ static const struct row_shape applied_shape = {applied_cols, N_OF(applied_cols),
                                                sizeof(struct applied)};
 
 struct there {
-	bool there;
+	bool there, readable;
 };
-static const struct row_col there_cols[] = {{"there", ROW_BOOL, offsetof(struct there, there)}};
+static const struct row_col there_cols[] = {
+    {"there", ROW_BOOL, offsetof(struct there, there)},
+    {"readable", ROW_BOOL, offsetof(struct there, readable)},
+};
 static const struct row_shape there_shape = {there_cols, N_OF(there_cols), sizeof(struct there)};
 
 /* *ret is NULL when the database has never been migrated. */
@@ -34,6 +37,10 @@ static int applied_list(struct pg_sync *sync, struct pg_result **ret, struct err
 	*ret = NULL;
 	if (!row.there)
 		return 0;
+	if (!row.readable)
+		return err_set(err, ERR_REJECT, "schema",
+		               "the database's schema does not let this login or role see its version; run "
+		               "`sandsweep migrate up` of this program as the owner of the schema");
 	if (pg_sync_run(sync, QUERY_MIGRATE_LIST, NULL, ret, err) < 0)
 		return -1;
 	return row_check(*ret, &applied_shape, err);

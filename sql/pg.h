@@ -13,7 +13,12 @@
 #include "base/uuid.h"
 #include "sql_queries.h"
 
-/* The [postgres] section. */
+/* Under which rights a connection works: those of its login, or only those of one of the roles that
+ * the migrations make. Every program takes its own by itself, so one login can serve them all. */
+enum pg_role { PG_ROLE_LOGIN, PG_ROLE_API, PG_ROLE_WORKER, PG_ROLE_RECONCILE };
+const char *pg_role_name(enum pg_role role); /* as Postgres knows it; NULL for PG_ROLE_LOGIN */
+
+/* The [postgres] section, and the role. */
 struct pg_config {
 	const char *dsn;   /* a libpq connection string or URI; secret, required */
 	int64_t pool_size; /* connections of one process, beside one that listens */
@@ -21,8 +26,13 @@ struct pg_config {
 	int64_t
 	    query_timeout_ms; /* server-side statement_timeout; the client gives up a second later */
 	int64_t pending_max;  /* queries waiting on one connection; past it ERR_RETRY */
+	enum pg_role role;    /* not a setting: see pg_config_read */
 };
 extern const struct config_section pg_section;
+
+/* As config_read, for a program that works under `role`. */
+int pg_config_read(struct config *config, enum pg_role role, struct pg_config *ret,
+                   struct err *err) MUST_CHECK;
 
 /* ---- parameters ----
  * Values of one statement, in the order of $1, $2, ...; text format. Copied by whoever sends. */
@@ -31,6 +41,7 @@ struct pg_params {
 	struct buf text;           /* the values, each with its NUL */
 	int64_t at[PG_PARAMS_MAX]; /* where each begins in text; -1: NULL */
 	int count;
+	int team; /* which of them is the team that the statement is about, from 1; 0: none */
 };
 void pg_params_init(struct pg_params *params);
 void pg_params_done(struct pg_params *params);  /* safe on {0} */
@@ -41,6 +52,9 @@ void pg_param_text(struct pg_params *params, const char *value); /* NULL: SQL NU
 void pg_param_i64(struct pg_params *params, int64_t value);
 void pg_param_bool(struct pg_params *params, bool value);
 void pg_param_uuid(struct pg_params *params, const struct uuid *value); /* nil: SQL NULL */
+/* A uuid as well, and more: only what is this team's is seen and written by the statement, whatever it
+ * says, where it is sent over a connection that keeps teams apart (pg_conn_opts.teams). */
+void pg_param_team(struct pg_params *params, const struct uuid *value);
 /* An array: open, any number of items, close. */
 void pg_param_array(struct pg_params *params);
 void pg_item_text(struct pg_params *params, const char *value); /* NULL: SQL NULL */
@@ -74,6 +88,9 @@ struct pg_conn_opts {
 	void (*on_lost)(void *arg, const struct err *err); /* and when a connection attempt failed */
 	void (*on_notify)(void *arg, const char *channel);
 	void *arg;
+	/* Each statement works under the team of its parameters, one without a team under none. This costs
+	 * a statement more, and no round trip, where the team is another than just before in the group. */
+	bool teams;
 };
 /* Starts to connect; reconnects by itself with backoff (100 ms to 5 s, full jitter), for ever. */
 struct pg_conn *pg_conn_new(struct loop *loop, const struct pg_config *config,
@@ -97,6 +114,7 @@ int pg_conn_send(struct pg_conn *conn, enum query_id query, enum pg_mode mode,
 
 /* ---- a pool of them ---- */
 struct pg_pool;
+/* For PG_ROLE_API every connection keeps teams apart. */
 struct pg_pool *pg_pool_new(struct loop *loop, const struct pg_config *config,
                             struct err *err) MUST_CHECK;
 void pg_pool_free(struct pg_pool *pool); /* calls back nobody */

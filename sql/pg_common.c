@@ -21,6 +21,22 @@ const struct config_section pg_section = {
     "postgres", "PostgreSQL: what people asked for, what is owned, what is to be deleted.", rows,
     N_OF(rows), false};
 
+const char *pg_role_name(enum pg_role role)
+{
+	static const char *const names[] = {[PG_ROLE_API] = "sandsweep_api",
+	                                    [PG_ROLE_WORKER] = "sandsweep_worker",
+	                                    [PG_ROLE_RECONCILE] = "sandsweep_reconcile"};
+	return names[role];
+}
+
+int pg_config_read(struct config *config, enum pg_role role, struct pg_config *ret, struct err *err)
+{
+	if (config_read(config, &pg_section, ret, err) < 0)
+		return -1;
+	ret->role = role;
+	return 0;
+}
+
 enum err_kind pg_sqlstate_kind(const char *sqlstate)
 {
 	static const struct {
@@ -80,13 +96,15 @@ void pg_conninfo(const struct pg_config *config, bool prepares, char scratch[PG_
 	 * planned once; what runs once is planned for its own values. */
 	enum { TIMEOUT_SIZE = 32 };
 	char *timeout = scratch, *options = scratch + TIMEOUT_SIZE;
+	const char *role = pg_role_name(config->role);
 	(void)snprintf(options, PG_SCRATCH_SIZE - TIMEOUT_SIZE,
 	               "-c statement_timeout=%lld -c lock_timeout=%lld "
 	               "-c idle_in_transaction_session_timeout=60000 -c tcp_keepalives_idle=60 "
 	               "-c tcp_keepalives_interval=15 -c tcp_keepalives_count=4 "
-	               "-c enable_seqscan=off -c random_page_cost=0.01 -c jit=off %s",
+	               "-c enable_seqscan=off -c random_page_cost=0.01 -c jit=off%s%s%s",
 	               (long long)config->query_timeout_ms, (long long)config->query_timeout_ms,
-	               prepares ? "-c plan_cache_mode=force_generic_plan" : "");
+	               prepares ? " -c plan_cache_mode=force_generic_plan" : "",
+	               role ? " -c role=" : "", role ? role : "");
 	(void)snprintf(timeout, TIMEOUT_SIZE, "%lld",
 	               (long long)((config->connect_timeout_ms + 999) / 1000));
 	const char *pairs[][2] = {

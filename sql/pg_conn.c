@@ -1,6 +1,7 @@
 #include "pg.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -10,6 +11,14 @@
 
 enum { READ_GROUP_MAX = 64, RESENDS_MAX = 2 };
 
+/* What of a request is sent, and answered, in this order; only PART_RUN always. */
+enum part {
+	PART_PARSE_TEAM = 1,
+	PART_TEAM = 2, /* the transaction gets the request's team */
+	PART_PARSE = 4,
+	PART_RUN = 8,
+};
+
 /* One statement, from pg_conn_send to its callback. */
 struct request {
 	struct request *next;
@@ -17,22 +26,21 @@ struct request {
 	enum pg_mode mode;
 	pg_done_fn *done;
 	struct pg_call call;
-	int resends;   /* after another statement of its group had failed */
-	bool prepares; /* a Parse goes in front of it */
-	bool syncs;    /* a Sync follows it */
+	int resends;    /* after another statement of its group had failed */
+	unsigned parts; /* that are not answered yet */
+	bool syncs;     /* a Sync follows it */
 	int64_t sent_us;
-	struct err err; /* of its Parse */
+	struct err err; /* of what went before it */
 	int param_count;
 	int64_t at[PG_PARAMS_MAX];
-	char text[]; /* the parameters' values */
+	int64_t team_at; /* as in at; -1: none */
+	char text[];     /* the parameters' values */
 };
 struct fifo {
 	struct request *head, **tail;
 };
 
 enum conn_state { CONN_WAITING, CONN_CONNECTING, CONN_READY };
-/* Which part of the oldest sent request the next result belongs to. */
-enum conn_phase { PHASE_PARSE, PHASE_EXECUTE, PHASE_SYNC };
 
 struct pg_conn {
 	struct loop *loop;
@@ -40,7 +48,7 @@ struct pg_conn {
 	struct pg_conn_opts opts;
 	PGconn *pg;
 	enum conn_state state;
-	enum conn_phase phase;
+	bool syncing; /* the next result is that of a Sync, otherwise of the oldest sent request */
 	struct loop_io io;
 	struct loop_timer timer; /* reconnect, connect deadline, query deadline: by state */
 	struct loop_task flush;
@@ -48,8 +56,9 @@ struct pg_conn {
 	int pending, gathered;
 	int failures; /* connection attempts in a row */
 	int64_t last_heard_us;
-	PGresult *result; /* of the current phase */
+	PGresult *result; /* of the current part */
 	bool prepared[QUERY_COUNT];
+	char team[UUID_TEXT_SIZE]; /* of the group that is being sent; "": none */
 };
 
 static const struct backoff reconnect_policy = {.base_ms = 100, .cap_ms = 5000};
@@ -93,6 +102,7 @@ static void drop_connection(struct pg_conn *conn)
 	conn->pg = NULL;
 	conn->gathered = 0;
 	memset(conn->prepared, 0, sizeof(conn->prepared));
+	conn->team[0] = '\0';
 }
 
 static void fail_all(struct pg_conn *conn, struct fifo *fifo, const struct err *err)
@@ -128,23 +138,44 @@ static void lose_for(struct pg_conn *conn, const char *why)
 
 /* ---- sending ---- */
 
+/* One statement as two parts of a request: its Parse, the first time on this connection, and itself. */
+static int send_statement(struct pg_conn *conn, struct request *request, enum part parse,
+                          enum part run, enum query_id id, int count, const char *const *values)
+{
+	const struct query *query = &sql_queries[id];
+	if (!conn->prepared[id]) {
+		if (!PQsendPrepare(conn->pg, query->name, query->sql, 0, NULL))
+			return -1;
+		request->parts |= parse;
+		conn->prepared[id] = true; /* taken back when the Parse fails */
+	}
+	request->parts |= run;
+	return PQsendQueryPrepared(conn->pg, query->name, count, values, NULL, NULL, 1) ? 0 : -1;
+}
+
+/* The transaction gets the team of the request, or none, unless it has it already. */
+static int send_team(struct pg_conn *conn, struct request *request)
+{
+	const char *team = request->team_at < 0 ? "" : request->text + request->team_at;
+	if (!conn->opts.teams || strcmp(team, conn->team) == 0)
+		return 0;
+	(void)snprintf(conn->team, sizeof(conn->team), "%s", team);
+	return send_statement(conn, request, PART_PARSE_TEAM, PART_TEAM, QUERY_TEAM_SET, 1, &team);
+}
+
 static int send_one(struct pg_conn *conn, struct request *request)
 {
 	const char *values[PG_PARAMS_MAX];
-	const struct query *query = &sql_queries[request->query];
 	for (int i = 0; i < request->param_count; i++)
 		values[i] = request->at[i] < 0 ? NULL : request->text + request->at[i];
-	request->prepares = !conn->prepared[request->query];
+	request->parts = 0;
 	request->syncs = false;
 	request->err = (struct err){0};
 	request->sent_us = loop_now_us(conn->loop);
-	if (request->prepares && !PQsendPrepare(conn->pg, query->name, query->sql, 0, NULL))
+	if (send_team(conn, request) < 0 ||
+	    send_statement(conn, request, PART_PARSE, PART_RUN, request->query, request->param_count,
+	                   values) < 0)
 		return -1;
-	conn->prepared[request->query] = true; /* taken back when the Parse fails */
-	if (!PQsendQueryPrepared(conn->pg, query->name, request->param_count, values, NULL, NULL, 1))
-		return -1;
-	if (!conn->sent.head && conn->phase != PHASE_SYNC)
-		conn->phase = request->prepares ? PHASE_PARSE : PHASE_EXECUTE;
 	fifo_push(&conn->sent, request);
 	return 0;
 }
@@ -182,6 +213,7 @@ static void on_flush(void *arg)
 			continue;
 		request->syncs = true;
 		size = 0;
+		conn->team[0] = '\0'; /* ends with its transaction */
 		if (!PQpipelineSync(conn->pg)) {
 			lose_for(conn, "PostgreSQL cannot be written to");
 			return;
@@ -197,9 +229,11 @@ static struct request *request_new(enum query_id query, enum pg_mode mode,
 	struct request *request = malloc(sizeof(*request) + len);
 	if (!request)
 		return NULL;
-	*request = (struct request){.query = query, .mode = mode};
+	*request = (struct request){.query = query, .mode = mode, .team_at = -1};
 	if (params) {
 		request->param_count = params->count;
+		if (params->team > 0)
+			request->team_at = params->at[params->team - 1];
 		memcpy(request->at, params->at, sizeof(request->at));
 		if (len > 0)
 			memcpy(request->text, params->text.data, len);
@@ -231,21 +265,38 @@ int pg_conn_send(struct pg_conn *conn, enum query_id query, enum pg_mode mode,
 
 /* ---- receiving ---- */
 
-/* Another statement of the group failed, or its Parse was lost with one: this one did nothing. */
-static bool must_resend(const struct request *request, const PGresult *res)
+static bool is_state(const PGresult *res, const char *wanted)
 {
 	const char *state = res ? PQresultErrorField(res, PG_DIAG_SQLSTATE) : NULL;
+	return state && strcmp(state, wanted) == 0;
+}
+
+/* A statement's Parse was lost with another one's failure. */
+static bool is_unprepared(const PGresult *res)
+{
+	return is_state(res, "26000");
+}
+
+/* It was not lost after all: it was sent again too early. */
+static bool is_prepared(const PGresult *res)
+{
+	return is_state(res, "42P05");
+}
+
+/* Another statement of the group failed, or a Parse was lost with one: this one did nothing. */
+static bool must_resend(const struct request *request, const PGresult *res)
+{
 	return request->resends < RESENDS_MAX && request->err.kind == ERR_NONE &&
-	       (PQresultStatus(res) == PGRES_PIPELINE_ABORTED ||
-	        (state && strcmp(state, "26000") == 0));
+	       (PQresultStatus(res) == PGRES_PIPELINE_ABORTED || is_unprepared(res));
 }
 
 static void deliver(struct pg_conn *conn, struct request *request, PGresult *res)
 {
 	ExecStatusType status = PQresultStatus(res);
+	if (is_unprepared(res))
+		conn->prepared[request->query] = false;
 	if (must_resend(request, res)) {
 		request->resends++;
-		conn->prepared[request->query] = false;
 		fifo_push(&conn->waiting, request);
 		loop_defer(conn->loop, &conn->flush);
 		return;
@@ -261,10 +312,18 @@ static void deliver(struct pg_conn *conn, struct request *request, PGresult *res
 	free(request);
 }
 
-static void next_phase(struct pg_conn *conn)
+/* What goes before a statement is never shown; what goes wrong there is the statement's failure. */
+static void on_prelude(struct pg_conn *conn, struct request *request, enum part part,
+                       const PGresult *res)
 {
-	if (conn->sent.head)
-		conn->phase = conn->sent.head->prepares ? PHASE_PARSE : PHASE_EXECUTE;
+	enum query_id query = part == PART_PARSE ? request->query : QUERY_TEAM_SET;
+	ExecStatusType status = PQresultStatus(res);
+	if (status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK)
+		return;
+	if (part != PART_TEAM || is_unprepared(res))
+		conn->prepared[query] = is_prepared(res);
+	if (status != PGRES_PIPELINE_ABORTED && !is_prepared(res) && !is_unprepared(res))
+		(void)pg_result_err(&request->err, res, conn->pg, sql_queries[query].name);
 }
 
 /* libpq ends the results of each part with a NULL. */
@@ -277,22 +336,15 @@ static void on_part_end(struct pg_conn *conn)
 		PQclear(res);
 		return;
 	}
-	if (conn->phase == PHASE_PARSE) {
-		if (PQresultStatus(res) != PGRES_COMMAND_OK) {
-			conn->prepared[request->query] = false;
-			if (PQresultStatus(res) != PGRES_PIPELINE_ABORTED)
-				(void)pg_result_err(&request->err, res, conn->pg, sql_queries[request->query].name);
-		}
-		conn->phase = PHASE_EXECUTE;
-		PQclear(res);
-		return;
+	enum part part = request->parts & -request->parts;
+	request->parts &= ~part;
+	if (part != PART_RUN) {
+		on_prelude(conn, request, part, res);
+	} else {
+		(void)fifo_pop(&conn->sent);
+		conn->syncing = request->syncs;
+		deliver(conn, request, res);
 	}
-	(void)fifo_pop(&conn->sent);
-	if (request->syncs)
-		conn->phase = PHASE_SYNC;
-	else
-		next_phase(conn);
-	deliver(conn, request, res);
 	PQclear(res);
 }
 
@@ -300,7 +352,7 @@ static void on_result(struct pg_conn *conn, PGresult *res)
 {
 	if (PQresultStatus(res) == PGRES_PIPELINE_SYNC) {
 		PQclear(res);
-		next_phase(conn);
+		conn->syncing = false;
 		return;
 	}
 	PQclear(conn->result); /* only the last result of a part counts; ours have one */
@@ -320,18 +372,16 @@ static void read_notices(struct pg_conn *conn)
 /* PQgetResult answers NULL both at the end of a part and when nothing is expected. */
 static bool expects_more(const struct pg_conn *conn)
 {
-	return conn->sent.head || conn->phase == PHASE_SYNC;
+	return conn->sent.head || conn->syncing;
 }
 
 static void read_results(struct pg_conn *conn)
 {
 	while (expects_more(conn) && !PQisBusy(conn->pg)) {
 		PGresult *res = PQgetResult(conn->pg);
-		if (res && PQresultStatus(res) == PGRES_PIPELINE_SYNC && !conn->sent.head)
-			conn->phase = PHASE_EXECUTE;
 		if (res)
 			on_result(conn, res);
-		else if (conn->phase != PHASE_SYNC)
+		else if (!conn->syncing)
 			on_part_end(conn);
 		if (!conn->pg || PQstatus(conn->pg) != CONNECTION_OK)
 			return;
@@ -392,7 +442,7 @@ static void connected(struct pg_conn *conn)
 	}
 	conn->state = CONN_READY;
 	conn->failures = 0;
-	conn->phase = PHASE_EXECUTE;
+	conn->syncing = false;
 	conn->last_heard_us = loop_now_us(conn->loop);
 	loop_timer_set(conn->loop, &conn->timer, 1000000);
 	if (conn->opts.on_ready)

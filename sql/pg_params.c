@@ -11,13 +11,13 @@ void pg_params_init(struct pg_params *params)
 void pg_params_done(struct pg_params *params)
 {
 	buf_done(&params->text);
-	params->count = 0;
+	params->count = params->team = 0;
 }
 
 void pg_params_clear(struct pg_params *params)
 {
 	buf_clear(&params->text);
-	params->count = 0;
+	params->count = params->team = 0;
 }
 
 /* Begins the next value; false when there is no room for another. */
@@ -70,6 +70,12 @@ void pg_param_uuid(struct pg_params *params, const struct uuid *value)
 	char text[UUID_TEXT_SIZE];
 	uuid_format(value, text);
 	pg_param_text(params, uuid_is_nil(value) ? NULL : text);
+}
+
+void pg_param_team(struct pg_params *params, const struct uuid *value)
+{
+	pg_param_uuid(params, value);
+	params->team = params->count;
 }
 
 /* ---- arrays, in Postgres' text form: {a,"b",NULL} ---- */

@@ -47,7 +47,10 @@ struct pg_pool *pg_pool_new(struct loop *loop, const struct pg_config *config, s
 		return NULL;
 	}
 	pool->loop = loop;
-	const struct pg_conn_opts opts = {.on_ready = on_ready, .on_lost = on_lost, .arg = pool};
+	const struct pg_conn_opts opts = {.on_ready = on_ready,
+	                                  .on_lost = on_lost,
+	                                  .arg = pool,
+	                                  .teams = config->role == PG_ROLE_API};
 	for (; pool->count < config->pool_size && pool->count < POOL_MAX; pool->count++) {
 		pool->conns[pool->count] = pg_conn_new(loop, config, &opts, err);
 		if (!pool->conns[pool->count]) {

@@ -34,12 +34,10 @@ static int check_dsn(const char *dsn, struct err *err)
 	return options ? 0 : -1;
 }
 
-struct pg_sync *pg_sync_open(const struct pg_config *config, struct err *err)
+static struct pg_sync *connect_as(const struct pg_config *config, struct err *err)
 {
 	const char *keys[PG_CONNINFO_MAX], *values[PG_CONNINFO_MAX];
 	char scratch[PG_SCRATCH_SIZE];
-	if (check_dsn(config->dsn, err) < 0)
-		return NULL;
 	struct pg_sync *sync = calloc(1, sizeof(*sync));
 	if (!sync) {
 		(void)err_oom(err);
@@ -51,6 +49,71 @@ struct pg_sync *pg_sync_open(const struct pg_config *config, struct err *err)
 		return sync;
 	(void)connect_err(err, sync->conn);
 	pg_sync_close(&sync);
+	return NULL;
+}
+
+struct connected_row {
+	const char *login;
+	bool taken, known, allowed;
+};
+static const struct row_col connected_cols[] = {
+    {"login", ROW_TEXT, offsetof(struct connected_row, login)},
+    {"taken", ROW_BOOL, offsetof(struct connected_row, taken)},
+    {"known", ROW_BOOL, offsetof(struct connected_row, known)},
+    {"allowed", ROW_BOOL, offsetof(struct connected_row, allowed)},
+};
+static const struct row_shape connected_shape = {connected_cols, N_OF(connected_cols),
+                                                 sizeof(struct connected_row)};
+
+/* 0 when the connection has the role, -1 and why it has not. */
+static int check_role(struct pg_sync *sync, const char *role, struct err *err)
+{
+	AUTO(pg_params_done) struct pg_params params;
+	AUTO(pg_sync_drop) struct pg_result *res = NULL;
+	struct connected_row row;
+	pg_params_init(&params);
+	pg_param_text(&params, role);
+	if (pg_sync_run(sync, QUERY_CONNECTED, &params, &res, err) < 0 ||
+	    row_check(res, &connected_shape, err) < 0)
+		return -1;
+	row_get(res, &connected_shape, 0, &row);
+	if (row.taken)
+		return 0;
+	if (!row.known)
+		return err_set(err, ERR_REJECT, "schema",
+		               "PostgreSQL does not know the role %s yet; run `sandsweep migrate up`",
+		               role);
+	if (!row.allowed)
+		return err_set(err, ERR_REJECT, "config",
+		               "the login %s may not become the role %s; let a database administrator run "
+		               "GRANT %s TO %s",
+		               row.login, role, role, row.login);
+	return err_set(err, ERR_REJECT, "config",
+	               "the connection did not become the role %s, as if a pooler had dropped its "
+	               "options; run ALTER ROLE %s SET role = %s",
+	               role, row.login, role);
+}
+
+/* A server that refuses a connection for its role lets us in without one, to ask why. */
+static int refused_role(const struct pg_config *config, const char *role, struct err *err)
+{
+	struct pg_config plain = *config;
+	plain.role = PG_ROLE_LOGIN;
+	AUTO(pg_sync_close) struct pg_sync *sync = connect_as(&plain, NULL);
+	return sync ? check_role(sync, role, err) : 0;
+}
+
+struct pg_sync *pg_sync_open(const struct pg_config *config, struct err *err)
+{
+	const char *role = pg_role_name(config->role);
+	struct err failed = {0};
+	if (check_dsn(config->dsn, err) < 0)
+		return NULL;
+	AUTO(pg_sync_close) struct pg_sync *sync = connect_as(config, &failed);
+	if (sync && (!role || check_role(sync, role, err) == 0))
+		return TAKE(sync);
+	if (!sync && (!role || failed.kind != ERR_FATAL || refused_role(config, role, err) == 0))
+		(void)err_set(err, failed.kind, failed.code, "%s", failed.text);
 	return NULL;
 }
 

@@ -8,8 +8,9 @@
 
 struct pg_sync;
 
-/* Blocks at most connect_timeout_ms. NULL and *err: ERR_RETRY (server away), ERR_REJECT "config"
- * (a connection string that cannot be read), ERR_FATAL (refused: password, database). */
+/* Blocks at most connect_timeout_ms, and when refused for its role once more for as long. NULL and *err:
+ * ERR_RETRY (server away), ERR_REJECT "config" (a connection string that cannot be read, a login that may
+ * not become the role), ERR_REJECT "schema" (no such role yet), ERR_FATAL (refused: password, database). */
 struct pg_sync *pg_sync_open(const struct pg_config *config, struct err *err) MUST_CHECK;
 void pg_sync_close(struct pg_sync **sync); /* for AUTO */
 

@@ -132,7 +132,7 @@ void front_ref(struct pg_params *params, const struct store_ref *ref)
 {
 	struct uuid id = {0};
 	pg_params_init(params);
-	pg_param_uuid(params, &ref->team_id);
+	pg_param_team(params, &ref->team_id);
 	pg_param_text(params, ref->text);
 	if (uuid_parse(ref->text, strlen(ref->text), &id) < 0)
 		id = (struct uuid){0};
@@ -167,7 +167,7 @@ void front_replay(struct pg_params *params, const struct uuid *team_id,
                   const struct store_actor *actor)
 {
 	pg_params_init(params);
-	pg_param_uuid(params, team_id);
+	pg_param_team(params, team_id);
 	front_key(params, actor);
 }
 
@@ -176,7 +176,7 @@ int store_function_list(struct pg_pool *pool, const struct uuid *team_id,
 {
 	struct pg_params params;
 	pg_params_init(&params);
-	pg_param_uuid(&params, team_id);
+	pg_param_team(&params, team_id);
 	return call_send(pool, NULL, QUERY_FUNCTION_LIST, PG_READ, &params, on_function_list,
 	                 CALL(fn, arg), err);
 }
@@ -187,7 +187,7 @@ int store_function_page(struct pg_pool *pool, const struct uuid *team_id,
 {
 	struct pg_params params;
 	pg_params_init(&params);
-	pg_param_uuid(&params, team_id);
+	pg_param_team(&params, team_id);
 	if (page->created_at_us != 0)
 		pg_param_i64(&params, page->created_at_us);
 	else

@@ -1,5 +1,7 @@
 #include "store_api.h"
 
+#include <string.h>
+
 #include "pg_sync.h"
 #include "row.h"
 
@@ -22,6 +24,21 @@ static const struct row_col list_cols[] = {
 };
 static const struct row_shape list_shape = {list_cols, N_OF(list_cols),
                                             sizeof(struct store_key_row)};
+
+/* No role of a program has any right on the keys. */
+static int run_as_owner(struct pg_sync *sync, enum query_id query, const struct pg_params *params,
+                        struct pg_result **ret, struct err *err)
+{
+	struct err failed = {0};
+	if (pg_sync_run(sync, query, params, ret, &failed) == 0)
+		return 0;
+	if (strcmp(failed.code, "42501") == 0)
+		return err_set(
+		    err, ERR_REJECT, "config",
+		    "only the owner of the schema sees and makes API keys; let postgres.dsn name "
+		    "the login that runs `sandsweep migrate up`");
+	return err_set(err, failed.kind, failed.code, "%s", failed.text);
+}
 
 /* "a,b" as an array of two. */
 static void permissions_param(struct pg_params *params, const char *list)
@@ -63,7 +80,7 @@ int store_key_create(struct pg_sync *sync, const struct store_key_new *key, stru
 	permissions_param(&params, key->permissions);
 	positive_param(&params, key->expires_in_s);
 	positive_param(&params, key->rate_per_second);
-	if (pg_sync_run(sync, QUERY_KEY_CREATE, &params, &res, err) < 0 ||
+	if (run_as_owner(sync, QUERY_KEY_CREATE, &params, &res, err) < 0 ||
 	    row_check(res, &id_shape, err) < 0)
 		return -1;
 	row_get(res, &id_shape, 0, &row);
@@ -76,7 +93,7 @@ int store_key_list(struct pg_sync *sync, void (*fn)(void *arg, const struct stor
 {
 	AUTO(pg_sync_drop) struct pg_result *res = NULL;
 	struct store_key_row row;
-	if (pg_sync_run(sync, QUERY_KEY_LIST, NULL, &res, err) < 0 ||
+	if (run_as_owner(sync, QUERY_KEY_LIST, NULL, &res, err) < 0 ||
 	    row_check(res, &list_shape, err) < 0)
 		return -1;
 	for (int i = 0; i < row_count(res); i++) {
@@ -92,7 +109,7 @@ int store_key_revoke(struct pg_sync *sync, const struct uuid *id, bool *ret_foun
 	AUTO(pg_sync_drop) struct pg_result *res = NULL;
 	pg_params_init(&params);
 	pg_param_uuid(&params, id);
-	if (pg_sync_run(sync, QUERY_KEY_REVOKE, &params, &res, err) < 0)
+	if (run_as_owner(sync, QUERY_KEY_REVOKE, &params, &res, err) < 0)
 		return -1;
 	*ret_found = row_count(res) > 0;
 	return 0;

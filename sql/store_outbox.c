@@ -112,7 +112,8 @@ struct store_outbox *store_outbox_new(struct loop *loop, const struct pg_config 
 	outbox->loop = loop;
 	outbox->opts = *opts;
 	loop_timer_init(&outbox->election, stand, outbox);
-	const struct pg_conn_opts conn_opts = {on_ready, on_lost, on_notify, outbox};
+	const struct pg_conn_opts conn_opts = {
+	    .on_ready = on_ready, .on_lost = on_lost, .on_notify = on_notify, .arg = outbox};
 	outbox->conn = pg_conn_new(loop, config, &conn_opts, err);
 	if (outbox->conn)
 		return outbox;

@@ -227,7 +227,7 @@ int store_publish_begin(struct pg_pool *pool, const struct store_publish *publis
 		pg_param_null(&params);
 	} else {
 		pg_params_init(&params);
-		pg_param_uuid(&params, &publish->team_id);
+		pg_param_team(&params, &publish->team_id);
 		pg_param_null(&params);
 		pg_param_null(&params);
 		pg_param_uuid(&params, &publish->function_id);
@@ -320,7 +320,7 @@ int store_publish_end(struct pg_pool *pool, const struct store_publish *publish,
 {
 	struct pg_params params;
 	pg_params_init(&params);
-	pg_param_uuid(&params, &publish->team_id);
+	pg_param_team(&params, &publish->team_id);
 	pg_param_uuid(&params, &publish->function_id);
 	pg_param_uuid(&params, &publish->revision_id);
 	new_function_param(&params, publish);

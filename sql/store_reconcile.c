@@ -349,7 +349,8 @@ int store_run_listed(struct store_run *run,
 {
 	AUTO(pg_sync_drop) struct pg_result *res = NULL;
 	struct store_listing row;
-	if (pg_sync_run(run->sync, QUERY_RECONCILE_ANALYZE, NULL, NULL, err) < 0)
+	if (pg_sync_run(run->sync, QUERY_RECONCILE_ANALYZE, NULL, NULL, err) < 0 ||
+	    pg_sync_run(run->sync, QUERY_RECONCILE_ANALYZE_TABLES, NULL, NULL, err) < 0)
 		return -1;
 	int count = ask(run->sync, QUERY_RECONCILE_LISTED, NULL, &listing_shape, &res, err);
 	for (int i = 0; i < count; i++) {

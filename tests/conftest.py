@@ -12,14 +12,31 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from tests.support.house import BUILD, Api, House  # noqa: E402
+from tests.support.openapi import document  # noqa: E402
 from tests.support.sim import Sim  # noqa: E402
 from tests.support.stack import Stack  # noqa: E402
 
 
+Api.judge = document().judge
+
+
+@pytest.fixture(autouse=True)
+def _answers_are_documented() -> Iterator[None]:
+    """Whatever a test asks, each answer that it gets must be as docs/openapi.yaml says."""
+    document().complaints.clear()
+    yield
+    assert document().complaints == []
+
+
 @pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    kind = os.environ.get("SANDSWEEP_TEST_KAFKA", "real")
-    with Stack(kafka=kind, environ={"STACK_BUILD": str(BUILD)}) as running:  # type: ignore[arg-type]
+def kafka() -> str:
+    """Which broker the stack has: real or mock."""
+    return os.environ.get("SANDSWEEP_TEST_KAFKA", "real")
+
+
+@pytest.fixture(scope="session")
+def stack(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    with Stack(kafka=kafka, environ={"STACK_BUILD": str(BUILD)}) as running:  # type: ignore[arg-type]
         house = House(running, tmp_path_factory.mktemp("setup"))
         house.run("migrate", "up")
         house.run("-o", "kafka.partitions=4", "topics", "create")

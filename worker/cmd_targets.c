@@ -390,7 +390,7 @@ int cmd_targets(const struct cmd_ctx *ctx, int argc, char **argv)
 	a.verb = operands[0];
 	a.operand = operands[1];
 	if (n < 0 || check_verb(&a, n, &err) < 0 ||
-	    config_read(ctx->config, &pg_section, &config, &err) < 0)
+	    pg_config_read(ctx->config, PG_ROLE_WORKER, &config, &err) < 0)
 		return cmd_fail(ctx, &err);
 	AUTO(pg_sync_close) struct pg_sync *sync = pg_sync_open(&config, &err);
 	if (!sync || migrate_verify(sync, &err) < 0 || run_verb(sync, &a, &err) < 0)

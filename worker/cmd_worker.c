@@ -83,7 +83,7 @@ static void on_signal(void *arg, int signal)
 
 static int read_settings(const struct cmd_ctx *ctx, struct worker_settings *s, struct err *err)
 {
-	if (config_read(ctx->config, &pg_section, &s->postgres, err) < 0 ||
+	if (pg_config_read(ctx->config, PG_ROLE_WORKER, &s->postgres, err) < 0 ||
 	    config_read(ctx->config, &kafka_section, &s->kafka, err) < 0 ||
 	    config_read(ctx->config, &platform_section, &s->platform, err) < 0 ||
 	    config_read(ctx->config, &worker_section, &s->worker, err) < 0)

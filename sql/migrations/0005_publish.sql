@@ -165,16 +165,20 @@ END $$;
 
 -- A revision as its clients know it. One of before its specification was kept shows the one that its
 -- other columns amount to.
-CREATE FUNCTION sandsweep.revision_spec(rev shared_gateway.functions_revisions) RETURNS jsonb LANGUAGE sql STABLE AS $$
-    SELECT CASE WHEN rev.revision_spec ? 'template_id' AND rev.revision_spec ? 'runtime_service' THEN rev.revision_spec
-        ELSE rev.revision_spec || jsonb_build_object('template_id', rev.source_template_id,
-            'runtime_service', rev.service_snapshot) || coalesce(
-            (SELECT jsonb_build_object('mounts', jsonb_agg(jsonb_build_object('mount_point', m -> 'mount_point', 'source',
-                 jsonb_strip_nulls(jsonb_build_object('type', 'sandbox_volume', 'sandboxvolume_id', m -> 'sandboxvolume_id',
-                     'source_sandboxvolume_id', m -> 'source_sandboxvolume_id', 'snapshot_id', m -> 'snapshot_id')))))
-             FROM jsonb_array_elements(rev.restore_mounts) m
-             HAVING count(*) > 0), '{}') END
-$$;
+CREATE FUNCTION sandsweep.revision_spec(rev shared_gateway.functions_revisions) RETURNS jsonb LANGUAGE plpgsql STABLE AS $$
+BEGIN
+    IF rev.revision_spec ? 'template_id' AND rev.revision_spec ? 'runtime_service' THEN
+        RETURN rev.revision_spec;
+    END IF;
+    RETURN rev.revision_spec
+        || jsonb_build_object('template_id', rev.source_template_id, 'runtime_service', rev.service_snapshot)
+        || coalesce((
+            SELECT jsonb_build_object('mounts', jsonb_agg(jsonb_build_object('mount_point', m -> 'mount_point', 'source',
+                jsonb_strip_nulls(jsonb_build_object('type', 'sandbox_volume', 'sandboxvolume_id', m -> 'sandboxvolume_id',
+                    'source_sandboxvolume_id', m -> 'source_sandboxvolume_id', 'snapshot_id', m -> 'snapshot_id')))))
+            FROM jsonb_array_elements(rev.restore_mounts) m
+            HAVING count(*) > 0), '{}');
+END $$;
 
 -- ---- what is shown of the past ----
 -- The runtimes that a revision has had: never changed once written, so no state change touches it.
@@ -206,3 +210,13 @@ BEGIN
     END IF;
     RETURN known.result;
 END $$;
+
+-- Forgets a portion of what was answered longer ago than that, whosever it is.
+CREATE FUNCTION sandsweep.idempotency_expire(age interval) RETURNS void LANGUAGE sql
+    SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    DELETE FROM sandsweep.idempotency_keys k
+        WHERE (k.team_id, k.key) IN (
+            SELECT o.team_id, o.key FROM sandsweep.idempotency_keys o
+            WHERE o.created_at < now() - age
+            ORDER BY o.created_at LIMIT 1000)
+$$;

@@ -6,5 +6,5 @@ SELECT k.id, k.team_id, k.principal, k.sha256, k.scope = 'platform' AS platform_
        k.permissions && ARRAY['*', '*:*', 'function:*', 'function:write'] AS may_write,
        k.permissions && ARRAY['*', '*:*', 'function:*', 'function:delete'] AS may_delete,
        k.expires_at, coalesce(k.rate_per_second, 0) AS rate_per_second
-FROM sandsweep.api_keys k
-WHERE k.sha256 = $1 AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > now())
+FROM sandsweep.find_key($1) k
+WHERE k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > now())

@@ -26,7 +26,7 @@ WITH published AS MATERIALIZED (
            nullif(jsonb_strip_nulls((p.rev).restore_mounts), '[]') AS r_restore_mounts,
            jsonb_strip_nulls((p.rev).service_snapshot) AS r_service_snapshot,
            jsonb_strip_nulls(sandsweep.revision_spec((p.rev))) AS r_revision_spec,
-           nullif((p.rev).provenance, '{}') AS r_provenance, (p.rev).runtime_sandbox_id AS r_runtime_sandbox_id,
+           nullif(jsonb_strip_nulls((p.rev).provenance), '{}') AS r_provenance, (p.rev).runtime_sandbox_id AS r_runtime_sandbox_id,
            (p.rev).runtime_context_id AS r_runtime_context_id, (p.rev).runtime_updated_at AS r_runtime_updated_at,
            (p.rev).created_by AS r_created_by, (p.rev).created_at AS r_created_at,
            (p.alias).function_id AS a_function_id, (p.alias).alias AS a_alias, (p.alias).revision_id AS a_revision_id,

@@ -10,7 +10,7 @@ WITH target AS (
 SELECT r.id, r.function_id, r.team_id, r.revision_number, r.source_type, r.source_sandbox_id, r.source_service_id,
        r.source_template_id, nullif(jsonb_strip_nulls(r.restore_mounts), '[]') AS restore_mounts,
        jsonb_strip_nulls(r.service_snapshot) AS service_snapshot,
-       jsonb_strip_nulls(sandsweep.revision_spec(r)) AS revision_spec, nullif(r.provenance, '{}') AS provenance,
+       jsonb_strip_nulls(sandsweep.revision_spec(r)) AS revision_spec, nullif(jsonb_strip_nulls(r.provenance), '{}') AS provenance,
        r.runtime_sandbox_id, r.runtime_context_id, r.runtime_updated_at, r.created_by, r.created_at
 FROM target t
 LEFT JOIN shared_gateway.functions_revisions r

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from tests.support.house import Api, Function, House, holding, metric
+from tests.support.publish import service, spec
 from tests.support.stack import Stack, wait_until
 
 LIST = "/api/v1/functions"
@@ -35,11 +36,24 @@ FUNCTION_ROUTES = [
     ("GET", "/runtime", "function:read"),
     ("POST", "/runtime/restart", "function:write"),
     ("POST", "/runtime/recycle", "function:write"),
+    ("GET", "/revisions", "function:read"),
+    ("POST", "/revisions", "function:write"),
+    ("GET", "/revisions/1", "function:read"),
+    ("PUT", "/aliases/production", "function:write"),
+    ("GET", "/aliases", "function:read"),
+    ("GET", "/aliases/production", "function:read"),
+    ("GET", "/cleanup", "function:read"),
 ]
+# Bodies that nothing is wrong with.
+BODIES: dict[tuple[str, str], dict[str, Any]] = {
+    ("PUT", ""): {},
+    ("POST", "/revisions"): {"source": spec()},
+    ("PUT", "/aliases/production"): {"revision_number": 1},
+}
 
 
-def body_of(method: str) -> dict[str, Any] | None:
-    return {} if method == "PUT" else None
+def body_of(method: str, below: str) -> dict[str, Any] | None:
+    return BODIES.get((method, below))
 
 
 def url(f: Function | str, below: str = "") -> str:
@@ -54,9 +68,9 @@ def check_headers(answer: Answer) -> None:
     assert re.fullmatch(r"[A-Za-z0-9._-]{1,64}", headers["x-request-id"])
 
 
-def data_of(answer: Answer) -> Any:
+def data_of(answer: Answer, want: int = 200) -> Any:
     status, _, body = answer
-    assert status == 200, body
+    assert status == want, body
     check_headers(answer)
     assert set(body) == {"success", "data"} and body["success"] is True
     assert "null" not in json.dumps(body)
@@ -89,7 +103,30 @@ def check_function(got: dict[str, Any], f: Function) -> None:
     assert got["host"] == f"{f.slug}-dl.sandbox0.site" and got["url"] == f"https://{got['host']}"
 
 
+def check_history(runtime: dict[str, Any], f: Function, sandbox: str | None) -> None:
+    """Takes what GET shows besides off the runtime: the sandbox that is mapped, if the function is enabled, and
+    what became of the last ones, newest first."""
+    names = {"team_id": f.team, "function_id": f.id, "revision_id": f.active.id}
+    instances = runtime.pop("instances", [])
+    assert [i["sandbox_id"] for i in instances] == ([sandbox] if sandbox and runtime["state"] == "active" else [])
+    for instance in instances:
+        assert set(instance) == {"id", *names, "sandbox_id", "context_id", "state", "readiness_state", "created_at", "updated_at"}
+        assert {name: instance[name] for name in names} == names
+        assert (instance["state"], instance["readiness_state"], instance["context_id"]) == ("ready", "ready", "ctx")
+    told = runtime.pop("recent_events", [])
+    assert [e["created_at"] for e in told] == sorted((e["created_at"] for e in told), reverse=True) and len(told) <= 20
+    for event in told:
+        assert set(event) - {"message"} == {"id", *names, "runtime_sandbox_id", "phase", "readiness_state", "reason", "created_at"}
+        assert {name: event[name] for name in names} == names
+        assert (event["reason"], event["phase"]) in {("runtime_ready", "ready"), ("runtime_cleared", "idle"), ("runtime_deleted", "idle")}
+    ids = [thing["id"] for thing in instances + told]
+    assert len(set(ids)) == len(ids) and all(str(uuid.UUID(i)) == i for i in ids)
+    assert all(TIME.fullmatch(thing[name]) for thing in instances + told for name in ("created_at", "updated_at") if name in thing)
+
+
 def check_runtime(got: dict[str, Any], f: Function, state: str, sandbox: str | None = None) -> None:
+    """`got` is as it came; nothing is left of it."""
+    check_history(got, f, sandbox)
     phase, readiness = {"disabled": ("disabled", "unknown"), "idle": ("idle", "unknown"), "active": ("ready", "ready")}[state]
     want = {
         "function_id": f.id, "revision_id": f.active.id, "revision_number": f.active.number, "state": state,
@@ -132,7 +169,12 @@ def test_public_routes(api: Api, path: str, want: dict[str, str]) -> None:
     assert (status, body) == (200, "") and int(headers["content-length"]) > 0
 
 
-@pytest.mark.parametrize("path", ["/", "/api/v1", "/api/v1/functions/a/b", "/api/v1/functions/%00", "/api/v1/functions/%zz", "/metrics"])
+@pytest.mark.parametrize(
+    "path",
+    ["/", "/api/v1", "/api/v1/functions/a/b", "/api/v1/functions/%00", "/api/v1/functions/%zz", "/metrics",
+     "/api/v1/functions/a/revisions/1/x", "/api/v1/functions/a/aliases/b/c", "/api/v1/functions/a/aliases/%00", "/api/v1/functions/a/cleanup/b",
+     "/api/v1/functions/a/revisions//", "/api/v1/functions/a/aliases/" + "x" * 256],
+)
 def test_unknown_paths(api: Api, path: str) -> None:
     check_error(api.request("GET", path), 404, "not_found", "no such path")
     check_error(api.request("POST", path, body={}), 404, "not_found", "no such path")
@@ -141,11 +183,18 @@ def test_unknown_paths(api: Api, path: str) -> None:
 @pytest.mark.parametrize(
     "method, path, allow",
     [
-        ("POST", LIST, "GET, HEAD"),
+        ("PUT", LIST, "GET, HEAD, POST"),
+        ("DELETE", LIST + "/", "GET, HEAD, POST"),
+        ("POST", LIST + "/x", "GET, HEAD, PUT, DELETE"),
         ("PATCH", LIST + "/x", "GET, HEAD, PUT, DELETE"),
         ("OPTIONS", LIST + "/x", "GET, HEAD, PUT, DELETE"),
         ("GET", LIST + "/x/runtime/restart", "POST"),
         ("HEAD", LIST + "/x/runtime/recycle", "POST"),
+        ("PUT", LIST + "/x/revisions", "GET, HEAD, POST"),
+        ("DELETE", LIST + "/x/revisions/1", "GET, HEAD"),
+        ("POST", LIST + "/x/aliases", "GET, HEAD"),
+        ("DELETE", LIST + "/x/aliases/production", "GET, HEAD, PUT"),
+        ("POST", LIST + "/x/cleanup", "GET, HEAD"),
         ("DELETE", "/livez", "GET, HEAD"),
     ],
 )
@@ -167,14 +216,17 @@ def test_metrics(house: House) -> None:
     own.request("GET", LIST, key)
     own.request("GET", LIST, key)
     own.request("GET", LIST)
+    own.request("GET", url("x", "/revisions/1"), key)
     own.request("GET", "/nowhere")
     route = 'method="GET",route="/api/v1/functions"'
     assert metric(own.metrics_port, f'sandsweep_http_requests_total{{{route},status="2xx"}}') == 2
     assert metric(own.metrics_port, f'sandsweep_http_requests_total{{{route},status="4xx"}}') == 1
+    revision = 'method="GET",route="/api/v1/functions/{id}/revisions/{number}"'
+    assert metric(own.metrics_port, f'sandsweep_http_requests_total{{{revision},status="4xx"}}') == 1
     assert metric(own.metrics_port, 'sandsweep_http_requests_total{method="",route="none",status="4xx"}') == 1
     assert metric(own.metrics_port, f"sandsweep_http_request_seconds_count{{{route}}}") == 3
     misses, hits = cache_counts(own)
-    assert misses in (1, 2) and misses + hits == 2
+    assert misses in (1, 2) and misses + hits == 3
     assert metric(own.metrics_port, "sandsweep_http_open_requests") == 0
     conn = http.client.HTTPConnection("127.0.0.1", own.metrics_port, timeout=10)
     conn.request("GET", "/")
@@ -214,7 +266,7 @@ def test_unauthorized_never_says_why(api: Api, text: str | None) -> None:
 @pytest.mark.parametrize("method, below, permission", FUNCTION_ROUTES)
 def test_every_route_wants_a_key(api: Api, house: House, method: str, below: str, permission: str) -> None:
     f = house.function()
-    check_error(api.request(method, url(f, below), body=body_of(method)), 401, "unauthorized")
+    check_error(api.request(method, url(f, below), body=body_of(method, below)), 401, "unauthorized")
     assert audits(house.stack, f) == []
 
 
@@ -223,25 +275,41 @@ def test_scheme_in_any_case(api: Api, key: str, scheme: str) -> None:
     data_of(api.request("GET", LIST, headers={"Authorization": f"{scheme} {key}"}))
 
 
+def test_creating_wants_a_key(api: Api, house: House) -> None:
+    before = house.stack.sql("SELECT count(*) FROM shared_gateway.functions")
+    check_error(api.request("POST", LIST, body={"source": spec()}), 401, "unauthorized", "a valid API key is required")
+    assert house.stack.sql("SELECT count(*) FROM shared_gateway.functions") == before
+
+
 @pytest.mark.parametrize("granted", ["function:read", "function:create", "function:write", "function:delete", "function:*", "*", "*:*"])
 def test_permissions(api: Api, house: House, granted: str) -> None:
     f = house.function()
+    house.stack.sql("INSERT INTO shared_gateway.functions_aliases (function_id, alias, revision_id) VALUES (%s, 'production', %s)", (f.id, f.active.id))
     key = api.key(f.team, granted)
-    for method, below, needed in [*FUNCTION_ROUTES[3:], *FUNCTION_ROUTES[:3]]:
-        answer = api.request(method, url(f, below), key, body_of(method))
+
+    def check(answer: Answer, needed: str, want: int) -> None:
         if granted == needed or "*" in granted:
-            data_of(answer)
+            data_of(answer, want)
         else:
             check_error(answer, 403, "forbidden", "insufficient permissions")
-    answer = api.request("GET", LIST, key)
-    assert answer[0] == (200 if granted == "function:read" or "*" in granted else 403)
+
+    for method, below, needed in [*FUNCTION_ROUTES[3:], *FUNCTION_ROUTES[:3]]:
+        check(api.request(method, url(f, below), key, body_of(method, below)), needed, 201 if (method, below) == ("POST", "/revisions") else 200)
+    check(api.request("GET", LIST, key), "function:read", 200)
+    check(api.request("POST", LIST, key, {"source": spec()}), "function:create", 201)
+    made = house.stack.sql("SELECT count(*) FROM shared_gateway.functions WHERE team_id = %s AND id <> %s", (f.team, f.id))
+    assert made == [(1 if granted == "function:create" or "*" in granted else 0,)]
 
 
 @pytest.mark.parametrize("role, writes", [("admin", True), ("developer", True), ("builder", False), ("viewer", False)])
 def test_roles(api: Api, house: House, role: str, writes: bool) -> None:
     f = house.function()
     key = house.run("keys", "create", "--team", f.team, "--role", role).stdout.strip()
-    data_of(api.request("GET", url(f), key))
+    for below in ("", "/runtime", "/revisions", "/revisions/1", "/aliases", "/cleanup"):
+        data_of(api.request("GET", url(f, below), key))
+    assert api.request("POST", LIST, key, {"source": spec()})[0] == (201 if writes else 403)
+    assert api.request("POST", url(f, "/revisions"), key, {"source": spec()})[0] == (201 if writes else 403)
+    assert api.request("PUT", url(f, "/aliases/canary"), key, {"revision_number": 1})[0] == (200 if writes else 403)
     assert api.request("POST", url(f, "/runtime/recycle"), key)[0] == (200 if writes else 403)
     assert api.request("DELETE", url(f), key)[0] == (200 if writes else 403)
 
@@ -261,7 +329,11 @@ def test_platform_key(api: Api, house: House) -> None:
         check_error(api.request("GET", LIST, key, headers=headers), 400, "bad_request")
     found = data_of(api.request("GET", LIST, key, headers={"X-Team-ID": mine.team}))["functions"]
     assert [f["id"] for f in found] == [mine.id]
-    check_error(api.request("GET", url(other), key, headers={"X-Team-ID": mine.team}), 404, "not_found")
+    for below in ("", "/runtime", "/revisions", "/revisions/1", "/aliases", "/cleanup"):
+        check_error(api.request("GET", url(other, below), key, headers={"X-Team-ID": mine.team}), 404, "not_found", "function not found")
+    check_error(api.request("POST", LIST, key, {"source": spec()}), 400, "bad_request")
+    made = data_of(api.request("POST", LIST, key, {"source": spec()}, {"X-Team-ID": mine.team}), 201)
+    assert {thing["team_id"] for thing in (made["function"], made["revision"])} == {mine.team}
     data_of(api.request("DELETE", url(mine), key, headers={"X-Team-ID": mine.team}))
 
 
@@ -366,6 +438,14 @@ def test_names_that_need_escapes(api: Api, house: House) -> None:
     assert data_of(api.request("GET", url(f), key))["function"]["name"] == name
 
 
+@pytest.mark.parametrize("display_name", ["x" * 254 + "é", "x" * 253 + "€€", " " + "é" * 200, "x" * 250 + " " * 10 + "x"], ids=["two", "three", "many", "space"])
+def test_a_name_from_a_long_display_name(api: Api, key: str, display_name: str) -> None:
+    """A name has 255 bytes; what is cut off is whole characters."""
+    source = {"revision_spec": {"template_id": "tpl", "runtime_service": service(display_name=display_name)}}
+    name = data_of(api.request("POST", LIST, key, {"source": source}), 201)["function"]["name"]
+    assert name == display_name.strip().encode()[:255].decode(errors="ignore").strip()
+
+
 SCALE = {"min_warm": 0, "max_active": 20, "target_concurrency": 80, "scale_down_after_seconds": 300}
 
 
@@ -458,7 +538,9 @@ def test_delete(api: Api, house: House) -> None:
     assert [(kind, d["function_id"]) for kind, d in events(house.stack, f)] == [("io.sandsweep.function.deleted", f.id)]
     for method, below, _ in FUNCTION_ROUTES:
         for name in (f.id, f.slug):
-            check_error(api.request(method, url(name, below), key, body_of(method)), 404, "not_found", "function not found")
+            if (below, name) != ("/cleanup", f.id):  # of a deleted function too, while it is named by its id
+                check_error(api.request(method, url(name, below), key, body_of(method, below)), 404, "not_found", "function not found")
+    assert data_of(api.request("GET", url(f, "/cleanup"), key))["cleanup"]["deleted"] is True
     assert data_of(api.request("GET", LIST, key)) == {"functions": []}
     assert len(events(house.stack, f)) == 1 and audits(house.stack, f) == ["function.delete"]
     kept = house.stack.sql("SELECT count(*) FROM shared_gateway.functions_revisions WHERE function_id = %s", (f.id,))
@@ -471,9 +553,15 @@ def test_another_team_sees_nothing(api: Api, house: House, method: str, below: s
     f = house.function()
     key = api.key(str(uuid.uuid4()))
     for name in (f.id, f.slug):
-        check_error(api.request(method, url(name, below), key, body_of(method)), 404, "not_found", "function not found")
+        check_error(api.request(method, url(name, below), key, body_of(method, below)), 404, "not_found", "function not found")
     assert set(house.states(f.ours).values()) == {"in_use"}
     assert audits(house.stack, f) == [] and events(house.stack, f) == []
+
+
+def test_another_teams_deleted_function(api: Api, house: House) -> None:
+    f = house.function()
+    data_of(api.request("DELETE", url(f), api.key(f.team)))
+    check_error(api.request("GET", url(f, "/cleanup"), api.key(str(uuid.uuid4()))), 404, "not_found", "function not found")
 
 
 # ---- runtimes ----
@@ -498,7 +586,10 @@ def test_clear(api: Api, house: House, verb: str, event: str, action: str) -> No
     key = api.key(f.team)
     got = data_of(api.request("POST", url(f, f"/runtime/{verb}"), key))["runtime"]
     check_runtime(got, f, "idle")
-    check_runtime(data_of(api.request("GET", url(f, "/runtime"), key))["runtime"], f, "idle")
+    shown = data_of(api.request("GET", url(f, "/runtime"), key))["runtime"]
+    assert [(e["reason"], e["runtime_sandbox_id"], e.get("message")) for e in shown["recent_events"]] == [
+        ("runtime_cleared", f.active.sandbox, {"recycle": "recycled", "restart": "restarted"}[verb]), ("runtime_ready", f.active.sandbox, None)]
+    check_runtime(shown, f, "idle")
     assert house.states([r.sandbox for r in f.revisions]) == {f.revisions[0].sandbox: "in_use", f.active.sandbox: "released"}
     [(kind, told)] = events(house.stack, f)
     assert kind == event
@@ -643,7 +734,7 @@ def test_relays_are_woken_together(house: House) -> None:
 
 
 def everything(own: Api, f: Function, key: str) -> list[Answer]:
-    return [own.request(method, url(f, below), key, body_of(method)) for method, below, _ in FUNCTION_ROUTES] + [own.request("GET", LIST, key)]
+    return [own.request(method, url(f, below), key, body_of(method, below)) for method, below, _ in FUNCTION_ROUTES] + [own.request("GET", LIST, key)]
 
 
 @pytest.mark.parametrize("how", ["stop", "kill"])

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from tests.support.house import Api, Function, House
+from tests.support.publish import spec
 from tests.support.stack import wait_until
 
 LIST = "/api/v1/functions"
@@ -232,12 +233,31 @@ def test_body_is_refused_before_it_is_sent(api: Api, house: House) -> None:
     check_refused(exchange(api, head + b"Content-Length: %d\r\n\r\n" % (BODY_MAX + 1)), 413, "bad_request")
 
 
-@pytest.mark.parametrize("method, below", [("GET", ""), ("DELETE", ""), ("GET", "/runtime"), ("POST", "/runtime/recycle")])
+@pytest.mark.parametrize("method, below", [("GET", ""), ("DELETE", ""), ("GET", "/runtime"), ("POST", "/runtime/recycle"), ("GET", "/revisions"), ("GET", "/revisions/1"), ("GET", "/aliases"), ("GET", "/cleanup")])
 def test_bodies_that_nobody_reads(api: Api, house: House, method: str, below: str) -> None:
     f = house.function()
     key = api.key(f.team)
     assert api.request(method, f"{LIST}/{f.id}{below}", key, b"x" * 4097)[0] == 413
     assert api.request(method, f"{LIST}/{f.id}{below}", key, b"x" * 4096)[0] == 200
+
+
+@pytest.mark.parametrize(
+    "method, below, body, want",
+    [
+        ("POST", None, {"source": spec()}, 201),
+        ("POST", "/revisions", {"source": spec()}, 201),
+        ("PUT", "/aliases/canary", {"revision_number": 1}, 200),
+    ],
+)
+def test_bodies_that_are_read(api: Api, house: House, method: str, below: str | None, body: Any, want: int) -> None:
+    """At the bound, and one byte past it, in white space behind the JSON."""
+    f = house.function()
+    key = api.key(f.team)
+    path = LIST if below is None else f"{LIST}/{f.id}{below}"
+    text = json.dumps(body).encode()
+    assert api.request(method, path, key, text + b" " * (BODY_MAX + 1 - len(text)))[0] == 413
+    status, _, answer = api.request(method, path, key, text + b" " * (BODY_MAX - len(text)))
+    assert status == want, answer
 
 
 def nested(depth: int) -> bytes:
@@ -251,6 +271,9 @@ def test_json_depth(api: Api, house: House) -> None:
     for depth in (DEPTH_MAX + 1, 100000):
         status, _, body = api.request("PUT", f"{LIST}/{f.id}", key, nested(depth))
         assert status == 400 and "nested deeper than 32" in body["error"]["message"]
+        for path in (LIST, f"{LIST}/{f.id}/revisions"):
+            status, _, body = api.request("POST", path, key, nested(depth))
+            assert (status, body["error"]["message"]) == (400, "invalid request: JSON is nested deeper than 32 levels")
 
 
 # ---- connections ----

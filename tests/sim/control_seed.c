@@ -117,8 +117,7 @@ static int read_mounts(struct world *world, json_t *array, struct sandbox_mount 
 {
 	size_t at;
 	json_t *item;
-	json_array_foreach(array, at, item)
-	{
+	json_array_foreach (array, at, item) {
 		struct seed_mount in = {0};
 		if (json_decode(item, mount_fields, N_OF(mount_fields), &in, err) < 0)
 			return -1;
@@ -236,7 +235,9 @@ static int seed_all(struct sim *sim, json_t *array,
 {
 	size_t at;
 	json_t *item;
-	json_array_foreach(array, at, item) if (seed(sim, item, err) < 0) return -1;
+	json_array_foreach (array, at, item)
+		if (seed(sim, item, err) < 0)
+			return -1;
 	return 0;
 }
 

@@ -84,8 +84,7 @@ static int check_names(json_t *object, struct err *err)
 {
 	const char *name;
 	json_t *value;
-	json_object_foreach(object, name, value)
-	{
+	json_object_foreach (object, name, value) {
 		bool known = strcmp(name, "percent") == 0 || strcmp(name, "retry_after") == 0;
 		for (size_t i = 0; !known && i < N_OF(rule_fields); i++)
 			known = strcmp(rule_fields[i].name, name) == 0;

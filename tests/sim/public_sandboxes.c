@@ -253,8 +253,7 @@ static bool read_mounts(struct exchange *exchange, uint32_t team, struct claim *
 {
 	size_t at;
 	json_t *item;
-	json_array_foreach(claim->mounts, at, item)
-	{
+	json_array_foreach (claim->mounts, at, item) {
 		struct claim_mount mount = {0};
 		struct err err = {0};
 		if (json_decode(item, mount_fields, N_OF(mount_fields), &mount, &err) < 0) {
@@ -272,8 +271,7 @@ static bool read_services(struct exchange *exchange, struct claim *claim, struct
 {
 	size_t at;
 	json_t *service;
-	json_array_foreach(claim->services, at, service)
-	{
+	json_array_foreach (claim->services, at, service) {
 		if (!json_is_object(service)) {
 			answer_invalid(exchange->sim, "a service must be an object", ret);
 			return false;

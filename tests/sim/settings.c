@@ -111,8 +111,7 @@ int settings_update(struct settings *settings, json_t *object, struct err *err)
 	struct settings changed = *settings;
 	const char *name;
 	json_t *value;
-	json_object_foreach(object, name, value)
-	{
+	json_object_foreach (object, name, value) {
 		const struct setting *row = find(name);
 		if (!row)
 			return err_set(err, ERR_REJECT, "bad_setting", "there is no setting %.60s", name);

@@ -10,10 +10,10 @@ import signal
 import subprocess
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from .stack import ROOT, Stack, wait_until
 
@@ -37,6 +37,12 @@ QUICK = {
     "kafka.session.timeout.ms": "6000",
     "kafka.heartbeat.interval.ms": "500",
 }
+
+# What a revision serves.
+SERVICE = {
+    "id": "web", "port": 8000, "ingress": {"public": True, "routes": [{"id": "all", "resume": True}]},
+    "runtime": {"type": "cmd", "command": ["serve"]},
+}  # fmt: skip
 
 # Everything may be done at once: guards and graces are the matter of the tests that are about them.
 RECONCILE = {
@@ -284,8 +290,8 @@ class House:
         self.stack.sql(
             """INSERT INTO shared_gateway.functions_revisions (id, function_id, team_id, revision_number, source_sandbox_id,
                    source_service_id, source_template_id, restore_mounts, service_snapshot, created_by)
-               VALUES (%s,%s,%s,%s,%s,'web','tpl',%s,'{}',%s)""",
-            (r.id, f.id, f.team, number, r.source_sandbox, json.dumps(mounts), str(uuid.uuid4())),
+               VALUES (%s,%s,%s,%s,%s,'web','tpl',%s,%s,%s)""",
+            (r.id, f.id, f.team, number, r.source_sandbox, json.dumps(mounts), json.dumps(SERVICE), str(uuid.uuid4())),
         )
         if mapped:
             self.map(r, r.sandbox)
@@ -339,6 +345,9 @@ class House:
 class Api:
     """A running `sandsweep api`."""
 
+    # Is told every answer: method, target, status, headers by lower-case name, parsed body.
+    judge: ClassVar[Callable[[str, str, int, Mapping[str, str], Any], None] | None] = None
+
     def __init__(self, house: House, process: Process, port: int, metrics_port: int) -> None:
         self.house, self.process, self.port, self.metrics_port = house, process, port, metrics_port
 
@@ -362,7 +371,10 @@ class Api:
         finally:
             conn.close()
         is_json = got.get("content-type", "").startswith("application/json")
-        return answer.status, got, json.loads(text) if is_json and text else text.decode(errors="replace")
+        parsed = json.loads(text) if is_json and text else text.decode(errors="replace")
+        if Api.judge:
+            Api.judge(method, path, answer.status, got, parsed)
+        return answer.status, got, parsed
 
 
 def metric(port: int, name: str) -> float:

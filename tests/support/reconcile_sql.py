@@ -68,6 +68,7 @@ class Run:
     def listed(self, team: str, kind: str = "sandbox", complete: bool = True, reason: str | None = None) -> list[tuple[Any, ...]]:
         self.ask("reconcile_listings", [team], [kind], [complete], [reason], ["1"], ["1"])
         self.ask("reconcile_analyze")
+        self.ask("reconcile_analyze_tables")
         return self.ask("reconcile_listed")
 
     def find(self, name: str, grace_ms: int = 0) -> dict[str, dict[str, Any]]:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
+import re
 import shutil
 import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -177,6 +179,41 @@ class Stack:
             os.close(directory)
         if answer != "ok":
             raise StackError(f"mock broker, {command!r}: {answer or 'connection closed'}")
+
+
+class _Elsewhere(Stack):
+    """The same stack, with another database or another login in place of its own."""
+
+    def __init__(self, stack: Stack, dsn: str) -> None:
+        self.dir = stack.dir
+        self._stack, self._dsn = stack, dsn
+
+    def up(self) -> None:
+        raise StackError("the stack itself is brought up and down")
+
+    down = up
+
+    @property
+    def env(self) -> dict[str, str]:
+        return {**self._stack.env, "SANDSWEEP_PG_DSN": self._dsn}
+
+
+def logged_in(stack: Stack, *, database: str | None = None, user: str | None = None) -> Stack:
+    """The same stack as another login sees it, or with another of its databases."""
+    dsn = stack.env["SANDSWEEP_PG_DSN"]
+    for key, value in (("dbname", database), ("user", user)):
+        dsn = re.sub(rf"\b{key}=\S+", f"{key}={value}", dsn) if value else dsn
+    return _Elsewhere(stack, dsn)
+
+
+@contextlib.contextmanager
+def elsewhere(stack: Stack, database: str) -> Iterator[Stack]:
+    """The same stack with a new database, which goes at the end."""
+    stack.sql(f"CREATE DATABASE {database}")
+    try:
+        yield logged_in(stack, database=database)
+    finally:
+        stack.sql(f"DROP DATABASE {database} WITH (FORCE)")
 
 
 def _run(command: Sequence[str], env: Mapping[str, str] | None = None) -> str:

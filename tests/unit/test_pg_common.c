@@ -139,11 +139,25 @@ static const struct conninfo_case {
      "-c lock_timeout=9223372036854775807 ", "60"},
 };
 
-static void check_conninfo(const struct conninfo_case *c, bool prepares)
+static const struct role_case {
+	enum pg_role role;
+	const char *name; /* NULL: the login's own rights */
+	const char *want;
+} role_cases[] = {
+    {PG_ROLE_LOGIN, NULL, ""},
+    {PG_ROLE_API, "sandsweep_api", " -c role=sandsweep_api"},
+    {PG_ROLE_WORKER, "sandsweep_worker", " -c role=sandsweep_worker"},
+    {PG_ROLE_RECONCILE, "sandsweep_reconcile", " -c role=sandsweep_reconcile"},
+};
+
+static void check_conninfo(const struct conninfo_case *c, bool prepares, const struct role_case *r)
 {
 	const struct pg_config config = {.dsn = "host=x dbname=y",
 	                                 .query_timeout_ms = c->query_ms,
-	                                 .connect_timeout_ms = c->connect_ms};
+	                                 .connect_timeout_ms = c->connect_ms,
+	                                 .role = r->role};
+	const char *ending =
+	    prepares ? "-c jit=off -c plan_cache_mode=force_generic_plan" : "-c jit=off";
 	char scratch[PG_SCRATCH_SIZE];
 	const char *keys[PG_CONNINFO_MAX] = {0}, *values[PG_CONNINFO_MAX] = {0};
 	memset(scratch, 'x', sizeof(scratch));
@@ -156,21 +170,20 @@ static void check_conninfo(const struct conninfo_case *c, bool prepares)
 	assert_string_equal(find(keys, values, "client_encoding"), "UTF8");
 	assert_string_equal(find(keys, values, "connect_timeout"), c->want_connect);
 	const char *options = find(keys, values, "options");
-	const char *plans = strstr(options, " -c plan_cache_mode=force_generic_plan");
+	const char *end = strstr(options, ending);
 	if (!strstr(options, c->want_statement) || !strstr(options, c->want_lock) ||
-	    !strstr(options, "-c idle_in_transaction_session_timeout=60000 ") ||
-	    !strstr(options, "-c jit=off ") || (plans != NULL) != prepares)
+	    !strstr(options, "-c idle_in_transaction_session_timeout=60000 ") || !end)
 		fail_msg("%s: %s", c->name, options);
 	/* The last of them is whole: nothing was cut off. */
-	if (prepares)
-		assert_string_equal(plans, " -c plan_cache_mode=force_generic_plan");
+	assert_string_equal(end + strlen(ending), r->want);
 }
 
 static void test_conninfo(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < 2 * N_OF(conninfo_cases); i++)
-		check_conninfo(&conninfo_cases[i / 2], i % 2);
+		for (size_t r = 0; r < N_OF(role_cases); r++)
+			check_conninfo(&conninfo_cases[i / 2], i % 2, &role_cases[r]);
 }
 
 /* ---- the section ---- */
@@ -215,6 +228,29 @@ static void test_section(void **state)
 	}
 }
 
+/* The role is the program's own choice: there is no setting for it. */
+static void test_role(void **state)
+{
+	(void)state;
+	const char *overrides[] = {"postgres.dsn=host=x", "postgres.role=sandsweep_worker"};
+	struct err err = {0};
+	assert_null(config_load(NULL, sections, 1, overrides, 2, &err));
+	for (size_t i = 0; i < N_OF(role_cases); i++) {
+		const struct role_case *r = &role_cases[i];
+		struct pg_config pg;
+		memset(&pg, 'x', sizeof(pg));
+		err = (struct err){0};
+		struct config *config = config_load(NULL, sections, 1, overrides, 1, &err);
+		assert_non_null(config);
+		assert_int_equal(pg_config_read(config, r->role, &pg, &err), 0);
+		assert_int_equal(pg.role, r->role);
+		assert_string_equal(pg.dsn, "host=x");
+		const char *name = pg_role_name(r->role);
+		assert_true(r->name ? name && strcmp(name, r->name) == 0 : !name);
+		config_free(config);
+	}
+}
+
 /* Only the DSN is required, and only the DSN is secret. */
 static void test_section_with_nothing_but_a_dsn(void **state)
 {
@@ -224,7 +260,7 @@ static void test_section_with_nothing_but_a_dsn(void **state)
 	struct err err = {0};
 	struct config *config = config_load(NULL, sections, 1, NULL, 0, &err);
 	assert_non_null(config);
-	assert_int_equal(config_read(config, &pg_section, &pg, &err), -1);
+	assert_int_equal(pg_config_read(config, PG_ROLE_API, &pg, &err), -1);
 	config_free(config);
 	err = (struct err){0};
 	config = config_load(NULL, sections, 1, overrides, 1, &err);
@@ -248,11 +284,9 @@ static void test_section_with_nothing_but_a_dsn(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_states),
-	    cmocka_unit_test(test_errors_without_a_server),
-	    cmocka_unit_test(test_conninfo),
-	    cmocka_unit_test(test_section),
-	    cmocka_unit_test(test_section_with_nothing_but_a_dsn),
+	    cmocka_unit_test(test_states),   cmocka_unit_test(test_errors_without_a_server),
+	    cmocka_unit_test(test_conninfo), cmocka_unit_test(test_section),
+	    cmocka_unit_test(test_role),     cmocka_unit_test(test_section_with_nothing_but_a_dsn),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -17,7 +17,7 @@ static const struct uuid known = {{0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xe
 #define KNOWN "01234567-89ab-cdef-fedc-ba9876543210"
 
 /* One parameter, or one item of an array. */
-enum kind { NOTHING, A_NULL, TEXT, I64, BOOL, UUID };
+enum kind { NOTHING, A_NULL, TEXT, I64, BOOL, UUID, TEAM };
 struct value {
 	enum kind kind;
 	const char *text;
@@ -34,6 +34,7 @@ static void add(struct pg_params *params, const struct value *v)
 	case I64: pg_param_i64(params, v->number); return;
 	case BOOL: pg_param_bool(params, v->number); return;
 	case UUID: pg_param_uuid(params, v->number ? &known : &nil); return;
+	case TEAM: pg_param_team(params, v->number ? &known : &nil); return;
 	}
 }
 
@@ -47,6 +48,7 @@ static void add_item(struct pg_params *params, const struct value *v)
 	case I64: pg_item_i64(params, v->number); return;
 	case BOOL: pg_item_bool(params, v->number); return;
 	case UUID: pg_item_uuid(params, v->number ? &known : &nil); return;
+	case TEAM: fail_msg("a team is no item");
 	}
 }
 
@@ -69,6 +71,8 @@ static const struct value_case {
     {"false", {BOOL, NULL, 0}, "f"},
     {"uuid", {UUID, NULL, 1}, KNOWN},
     {"nil uuid", {UUID, NULL, 0}, NULL},
+    {"team", {TEAM, NULL, 1}, KNOWN},
+    {"nil team", {TEAM, NULL, 0}, NULL},
 };
 
 static bool same(const char *a, const char *b)
@@ -112,6 +116,28 @@ static void test_many_values(void **state)
 		for (size_t i = 0; i < N_OF(value_cases); i++)
 			assert_true(same(values[i], value_cases[i].want));
 	}
+}
+
+/* Which parameter is the team: none, or the last that was given as one. */
+static void test_team(void **state)
+{
+	(void)state;
+	static const struct uuid nil;
+	struct pg_params AUTO(pg_params_done) params;
+	pg_params_init(&params);
+	pg_param_uuid(&params, &known);
+	assert_int_equal(params.team, 0);
+	pg_param_team(&params, &known);
+	pg_param_text(&params, "x");
+	assert_int_equal(params.team, 2);
+	assert_string_equal(params.text.data + params.at[params.team - 1], KNOWN);
+	pg_params_clear(&params);
+	assert_int_equal(params.team, 0);
+	pg_param_team(&params, &nil);
+	assert_int_equal(params.team, 1);
+	assert_int_equal(params.at[0], -1);
+	pg_params_done(&params);
+	assert_int_equal(params.team, 0);
 }
 
 static const struct array_case {
@@ -195,7 +221,7 @@ static void test_sixteen_and_one_more(void **state)
 	(void)state;
 	static const struct value kinds[] = {{A_NULL, NULL, 0}, {TEXT, "x", 0},  {TEXT, NULL, 0},
 	                                     {I64, NULL, 1},    {BOOL, NULL, 1}, {UUID, NULL, 1},
-	                                     {UUID, NULL, 0}};
+	                                     {UUID, NULL, 0},   {TEAM, NULL, 1}};
 	for (size_t i = 0; i < N_OF(kinds); i++) {
 		const char *values[PG_PARAMS_MAX];
 		struct err err = {0};
@@ -334,6 +360,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_values),
 	    cmocka_unit_test(test_many_values),
+	    cmocka_unit_test(test_team),
 	    cmocka_unit_test(test_arrays),
 	    cmocka_unit_test(test_sixteen_and_one_more),
 	    cmocka_unit_test(test_sixteen_arrays_and_one_more),
