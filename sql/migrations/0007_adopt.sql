@@ -91,6 +91,8 @@ BEGIN
     RETURN NULL;
 END $$;
 
+GRANT UPDATE (answered_at, resource_id) ON sandsweep.publish_steps TO sandsweep_reconcile;
+
 -- As before, and: what it made may have been taken for another publish's lost one. That stands, and this
 -- publish is given up.
 CREATE OR REPLACE FUNCTION sandsweep.publish_step(in_attempt uuid, in_number integer, in_made text, in_user text,
