@@ -97,6 +97,8 @@ CREATE FUNCTION sandsweep.may_publish(team uuid) RETURNS boolean LANGUAGE sql ST
     SELECT current_setting('role') <> 'sandsweep_api' OR team IS NOT DISTINCT FROM sandsweep.team()
 $$;
 
+GRANT UPDATE (answered_at, resource_id) ON sandsweep.publish_steps TO sandsweep_reconcile;
+
 -- As before, and: what it made may have been taken for another publish's lost one. That stands, and this
 -- publish is given up.
 CREATE OR REPLACE FUNCTION sandsweep.publish_step(in_attempt uuid, in_number integer, in_made text, in_user text,
@@ -151,5 +153,3 @@ BEGIN
         PERFORM sandsweep.publish_undo(attempt);
     END IF;
 END $$;
-
-GRANT UPDATE (answered_at, resource_id) ON sandsweep.publish_steps TO sandsweep_reconcile;

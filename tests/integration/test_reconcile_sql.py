@@ -1015,7 +1015,7 @@ def test_the_next_run_begins_after_an_act_that_is_going_on(house: House, team: s
         first.act()
         conn = house.stack.connect()
         with conn.cursor() as cur:
-            beside = Beside(house.stack, conn.get_backend_pid(), lambda: query(cur, "reconcile_begin", first.shard, "tester", "host:2", "repair", "f", team, None))
+            beside = Beside(house.stack, conn.get_backend_pid(), lambda: query(cur, "reconcile_begin", first.shard, "tester", "host:2", "repair", "f", team, None, "t"))
             beside.wait_blocked()
             first.conn.commit()
             assert beside.join()[0][2] == first.term + 1
