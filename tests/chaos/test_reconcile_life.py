@@ -32,7 +32,7 @@ GRACE_MS = 2000
 MAP_LOG = """
 CREATE SCHEMA IF NOT EXISTS testing;
 CREATE TABLE testing.map_log (at timestamptz NOT NULL DEFAULT clock_timestamp(), revision uuid, old text, new text);
-CREATE FUNCTION testing.log_map() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION testing.log_map() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
 BEGIN
     INSERT INTO testing.map_log (revision, old, new) VALUES (NEW.id, OLD.runtime_sandbox_id, NEW.runtime_sandbox_id);
     RETURN NULL;
