@@ -26,8 +26,20 @@ CREATE FUNCTION sandsweep.publish_undo(attempt sandsweep.publish_attempts) RETUR
         WHERE function_id = attempt.function_id AND revision_id = attempt.revision_id AND state = 'released'
 $$;
 
+-- The team of the transaction. NULL: none was named, and then nothing is anybody's.
+CREATE FUNCTION sandsweep.team() RETURNS uuid LANGUAGE sql STABLE PARALLEL SAFE AS $$
+    SELECT nullif(current_setting('sandsweep.team', true), '')::uuid
+$$;
+
+-- The two functions below run with their owner's rights, which see every team: who comes as the API is held
+-- to the team of its transaction here.
+CREATE FUNCTION sandsweep.may_publish(team uuid) RETURNS boolean LANGUAGE sql STABLE AS $$
+    SELECT current_setting('role') <> 'sandsweep_api' OR team IS NOT DISTINCT FROM sandsweep.team()
+$$;
+
 -- Step in_number is over and made this (in_number 0: there was none yet); the next asks for in_kind
--- (NULL: there is none). False: the publish was given up meanwhile, and what it made is being deleted.
+-- (NULL: there is none). False: the publish was given up meanwhile, and what it made is being deleted. (What it made may
+-- also have been taken for another publish's lost one: that stands, and this publish is given up.)
 CREATE FUNCTION sandsweep.publish_step(in_attempt uuid, in_number integer, in_made text, in_user text,
         in_kind sandsweep.resource_kind, in_parent text) RETURNS boolean LANGUAGE plpgsql
     SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -35,7 +47,7 @@ DECLARE
     attempt sandsweep.publish_attempts;
 BEGIN
     SELECT * INTO attempt FROM sandsweep.publish_attempts WHERE id = in_attempt FOR UPDATE;
-    IF attempt.id IS NULL THEN
+    IF attempt.id IS NULL OR NOT sandsweep.may_publish(attempt.team_id) THEN
         RAISE EXCEPTION 'there is no publish %', in_attempt USING ERRCODE = 'SW005';
     END IF;
     IF in_number > 0 THEN
@@ -44,7 +56,13 @@ BEGIN
         INSERT INTO sandsweep.owned_resources (kind, resource_id, parent_id, team_id, function_id, revision_id)
             SELECT s.kind, in_made, CASE s.kind WHEN 'snapshot' THEN s.parent_id END, attempt.team_id,
                    attempt.function_id, attempt.revision_id
-            FROM sandsweep.publish_steps s WHERE s.attempt_id = in_attempt AND s.number = in_number;
+            FROM sandsweep.publish_steps s WHERE s.attempt_id = in_attempt AND s.number = in_number
+            ON CONFLICT (kind, resource_id) DO NOTHING;
+        IF NOT FOUND AND attempt.closed_at IS NULL THEN
+            UPDATE sandsweep.publish_attempts SET closed_at = clock_timestamp(), outcome = 'abandoned'
+                WHERE id = in_attempt
+                RETURNING * INTO attempt;
+        END IF;
     END IF;
     IF attempt.closed_at IS NOT NULL THEN
         PERFORM sandsweep.publish_undo(attempt);
@@ -61,6 +79,10 @@ CREATE FUNCTION sandsweep.publish_fail(in_attempt uuid, in_refused boolean) RETU
 DECLARE
     attempt sandsweep.publish_attempts;
 BEGIN
+    PERFORM FROM sandsweep.publish_attempts p WHERE p.id = in_attempt AND sandsweep.may_publish(p.team_id) FOR UPDATE;
+    IF NOT FOUND THEN
+        RETURN;
+    END IF;
     UPDATE sandsweep.publish_steps SET answered_at = clock_timestamp()
         WHERE attempt_id = in_attempt AND answered_at IS NULL AND in_refused;
     UPDATE sandsweep.publish_attempts SET closed_at = clock_timestamp(), outcome = 'failed'

@@ -37,11 +37,6 @@ BEGIN
     END LOOP;
 END $$;
 
--- The team of the transaction. NULL: none was named, and then nothing is anybody's.
-CREATE FUNCTION sandsweep.team() RETURNS uuid LANGUAGE sql STABLE PARALLEL SAFE AS $$
-    SELECT nullif(current_setting('sandsweep.team', true), '')::uuid
-$$;
-
 -- A key tells the team, so it is looked up before there is one. Who asks must know the key: nobody can go
 -- through the table.
 CREATE FUNCTION sandsweep.find_key(hash text) RETURNS SETOF sandsweep.api_keys LANGUAGE plpgsql STABLE
