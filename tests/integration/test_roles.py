@@ -219,7 +219,7 @@ def test_who_may_not_create_roles_is_told_who_must(cluster: Stack, tmp_path: Pat
     said = re.search(r'keeper may not create roles: let a database administrator run "([^"]+)", and migrate again$', done.stderr.strip())
     assert done.returncode == 1 and said, done
     assert said[1] == "; ".join(f"CREATE ROLE {role}" for role in ROLES)
-    assert own.sql("SELECT to_regprocedure('sandsweep.team()')") == [(None,)]
+    assert own.sql("SELECT to_regprocedure('sandsweep.keep_tenants_apart()')") == [(None,)]
     cluster.sql(said[1])
     house.run("migrate", "up")
     done = house.run("targets", "list", check=False)
