@@ -37,9 +37,11 @@ CREATE TABLE sandsweep.owned_resources (
     traceparent    text,
     evidence       jsonb,                  -- why it may be deleted, as seen by the claim
     -- What the indexes know of the state: it does not change while the row is on its way to be deleted,
-    -- so that doom and claim rewrite the row on its page and touch no index.
-    stage          sandsweep.resource_state NOT NULL GENERATED ALWAYS AS
-        (CASE WHEN state IN ('doomed', 'deleting') THEN 'released' ELSE state END) STORED,
+    -- so that doom and claim rewrite the row on its page and touch no index. A text, because comparing
+    -- enums is not leakproof: behind row-level security the planner would know nothing of their numbers.
+    stage          text COLLATE "C" NOT NULL GENERATED ALWAYS AS
+        (CASE state WHEN 'in_use' THEN 'in_use' WHEN 'gone' THEN 'gone' WHEN 'dead' THEN 'dead'
+                    WHEN 'refused' THEN 'refused' ELSE 'released' END) STORED,
     UNIQUE (kind, resource_id),
     CHECK ((kind = 'snapshot') = (parent_id IS NOT NULL)),
     -- No delete without evidence that it is ours and not in use.
