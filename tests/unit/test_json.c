@@ -232,22 +232,6 @@ static void test_every_beginning_is_refused(void **state)
 
 /* ---- without memory ---- */
 
-static int scarce(void **state)
-{
-	(void)state;
-	json_set_alloc_funcs(scarce_malloc, scarce_free);
-	allocated = 0;
-	return 0;
-}
-
-static int plenty(void **state)
-{
-	(void)state;
-	json_set_alloc_funcs(malloc, free);
-	allocations_left = -1;
-	return 0;
-}
-
 /* Each allocation fails once: the text is as good as ever, so it must be read again later. */
 static void test_parse_without_memory(void **state)
 {
