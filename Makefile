@@ -13,13 +13,13 @@ CC = gcc
 BASE := err clock log loop buf num uuid rand backoff hash trace killpoint json metrics \
         http http_take http_answer http_listen http_guard config supervise status cmd
 SQL := pg_params pg_common pg_conn pg_pool pg_sync copy row call ledger migrate store_api store_publish store_keys \
-       store_worker store_outbox store_targets store_reconcile store_history store_explain cmd_migrate
+       store_worker store_outbox store_targets store_reconcile store_listing store_history store_explain cmd_migrate
 QUEUE := event client kafka topics producer idset relay partitions joining dead_letter consumer \
          probe cmd_topics
 PLATFORM := answer endpoint request meter inventory watch client
 WORKER := limiter breaker verdict fair target record executor intake outbox worker cmd_worker \
           cmd_targets
-RECONCILE := classes settings completeness guard pacer asker finding lister prover gauges run \
+RECONCILE := classes settings completeness screen guard pacer asker finding lister prover gauges run \
              plan report progress cmd_reconcile watch history cmd_explain explain
 API := route auth ratelimit reply exchange write naming service_object publish_request cursor \
        function_json function_update handlers functions revisions runtimes publish health api cmd_api \

@@ -2,10 +2,12 @@
 
 #include <limits.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "asker.h"
 #include "completeness.h"
 #include "platform/inventory.h"
+#include "screen.h"
 
 enum {
 	BATCH_TEAMS =
@@ -66,6 +68,7 @@ struct lister {
 	int slots, turn; /* of either; the listing that may ask next */
 	struct store_listing *results;
 	int result_count;
+	struct screen *screen; /* of every id that was shown */
 	struct lister_result *ret;
 	struct err err; /* of a callback */
 };
@@ -104,6 +107,14 @@ static void finish(struct lister *l, struct listing *listing)
 
 /* ---- a page ---- */
 
+/* Of a thing of that kind and team. */
+static uint64_t thing_hash(const struct listing *listing, const char *id)
+{
+	uint64_t team;
+	memcpy(&team, listing->team->id.bytes, sizeof(team));
+	return listing_hash(LISTING_HASH_SEED ^ team ^ (uint64_t)listing->kind, id);
+}
+
 static int copy_row(struct lister *l, struct listing *listing, const struct inventory_item *item,
                     struct err *err)
 {
@@ -116,6 +127,7 @@ static int copy_row(struct lister *l, struct listing *listing, const struct inve
 	    .user_id = item->user_id,
 	    .status = item->status,
 	    .created_at_us = item->created_at_us,
+	    .again = screen_again(l->screen, thing_hash(listing, item->id)),
 	};
 	if (listing->kind == KIND_SANDBOX)
 		listing_check_cluster(&listing->check, item->cluster_id);
@@ -287,6 +299,14 @@ static void end_listings(struct lister *l)
 			finish(l, &l->listings[i]);
 }
 
+static bool any_out(const struct lister *l)
+{
+	for (int i = 0; i < l->slots; i++)
+		if (l->pages[i].used)
+			return true;
+	return false;
+}
+
 /* More listings than free pages may be open, but none without a page that it wants. */
 static int feed(void *arg, struct err *err)
 {
@@ -299,6 +319,12 @@ static int feed(void *arg, struct err *err)
 	}
 	end_listings(l);
 	begin_listings(l);
+	if (store_run_copy_full(l->run)) {
+		if (any_out(l))
+			return 0;
+		if (store_run_copy_wait(l->run, err) < 0)
+			return -1;
+	}
 	for (int i = 0; i < l->slots; i++) {
 		if (l->pages[i].used)
 			continue;
@@ -370,7 +396,8 @@ static int make_room(struct lister *l, struct err *err)
 	l->listings = calloc((size_t)l->slots, sizeof(*l->listings));
 	l->teams = calloc(BATCH_TEAMS, sizeof(*l->teams));
 	l->results = calloc((size_t)BATCH_TEAMS * KIND_COUNT, sizeof(*l->results));
-	return l->pages && l->listings && l->teams && l->results ? 0 : err_oom(err);
+	l->screen = screen_new();
+	return l->pages && l->listings && l->teams && l->results && l->screen ? 0 : err_oom(err);
 }
 
 int lister_run(struct loop *loop, struct platform *platform, struct store_run *run,
@@ -388,5 +415,6 @@ int lister_run(struct loop *loop, struct platform *platform, struct store_run *r
 	free(l.listings);
 	free(l.teams);
 	free(l.results);
+	screen_free(l.screen);
 	return rc;
 }

@@ -177,10 +177,21 @@ static void count_incomplete(void *arg, const struct store_listing *listing)
 		summary->incomplete++;
 }
 
+static int find_ahead(struct run *run, struct err *err)
+{
+	for (int i = 0; i < CLASS_COUNT; i++)
+		if (asked_for(run, i) && store_run_find_ahead(run->store, reconcile_class_name(i),
+		                                              run->config->grace_ms[i], err) < 0)
+			return -1;
+	return 0;
+}
+
 static int list(struct run *run, struct err *err)
 {
 	struct lister_result listed = {0};
 	struct reconcile_summary *summary = run->summary;
+	if (find_ahead(run, err) < 0)
+		return -1;
 	int rc = lister_run(run->rec->loop, run->rec->platform, run->store, run->config, &run->pacer,
 	                    &run->rec->stop, run->watcher, &listed, err);
 	summary->teams = listed.teams;

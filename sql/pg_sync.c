@@ -8,6 +8,7 @@
 struct pg_sync {
 	PGconn *conn;
 	const char *copying; /* the query whose outcome nobody has asked for yet; NULL: none */
+	const char *sent;    /* that pg_sync_receive is to be asked for; NULL: none */
 };
 
 /* A server that cannot be reached may come back; one that answers and refuses will not. */
@@ -141,17 +142,35 @@ int pg_sync_copied(struct pg_sync *sync, struct err *err)
 	return rc;
 }
 
-int pg_sync_run(struct pg_sync *sync, enum query_id query, const struct pg_params *params,
-                struct pg_result **ret, struct err *err)
+int pg_sync_send(struct pg_sync *sync, enum query_id query, const struct pg_params *params,
+                 struct err *err)
 {
+	const struct query *q = &sql_queries[query];
 	const char *values[PG_PARAMS_MAX];
 	if (pg_params_values(params, values, err) < 0 || pg_sync_copied(sync, err) < 0)
 		return -1;
-	PGresult *res = PQexecParams(sync->conn, sql_queries[query].sql, params ? params->count : 0,
-	                             NULL, values, NULL, NULL, 1);
+	if (!PQsendQueryParams(sync->conn, q->sql, params ? params->count : 0, NULL, values, NULL, NULL,
+	                       1))
+		return pg_result_err(err, NULL, sync->conn, q->name);
+	sync->sent = q->name;
+	return 0;
+}
+
+bool pg_sync_busy(struct pg_sync *sync)
+{
+	return PQconsumeInput(sync->conn) && PQisBusy(sync->conn);
+}
+
+int pg_sync_receive(struct pg_sync *sync, struct pg_result **ret, struct err *err)
+{
+	const char *name = sync->sent;
+	PGresult *res = NULL;
+	sync->sent = NULL;
+	for (PGresult *next; (next = PQgetResult(sync->conn)) != NULL; res = next)
+		PQclear(res);
 	ExecStatusType status = PQresultStatus(res);
 	if (status != PGRES_TUPLES_OK && status != PGRES_COMMAND_OK) {
-		(void)pg_result_err(err, res, sync->conn, sql_queries[query].name);
+		(void)pg_result_err(err, res, sync->conn, name);
 		PQclear(res);
 		return -1;
 	}
@@ -160,6 +179,24 @@ int pg_sync_run(struct pg_sync *sync, enum query_id query, const struct pg_param
 	else
 		PQclear(res);
 	return 0;
+}
+
+void pg_sync_cancel(struct pg_sync *sync)
+{
+	char ignored[256];
+	PGcancel *cancel = PQgetCancel(sync->conn);
+	if (cancel)
+		(void)PQcancel(cancel, ignored, sizeof(ignored));
+	PQfreeCancel(cancel);
+	for (PGresult *res; (res = PQgetResult(sync->conn)) != NULL;)
+		PQclear(res);
+	sync->sent = NULL;
+}
+
+int pg_sync_run(struct pg_sync *sync, enum query_id query, const struct pg_params *params,
+                struct pg_result **ret, struct err *err)
+{
+	return pg_sync_send(sync, query, params, err) < 0 ? -1 : pg_sync_receive(sync, ret, err);
 }
 
 void pg_sync_drop(struct pg_result **res)

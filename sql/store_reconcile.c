@@ -6,36 +6,11 @@
 
 #include "base/clock.h"
 #include "base/macros.h"
-#include "copy.h"
-#include "pg_sync.h"
+#include "store_run_private.h"
 
-enum {
-	COPY_CHUNK_BYTES = 64 << 10,
-	COPY_ROW_BYTES_MAX = 64 << 10,
-	ACT_TRIES = 5, /* of one act, when it met another transaction in a deadlock */
-};
-
-struct store_run {
-	struct pg_sync *sync;
-	struct buf rows; /* of the COPY, gathered */
-	bool locked;
-	bool gathered; /* the teams */
-};
+enum { ACT_TRIES = 5 }; /* of one act, when it met another transaction in a deadlock */
 
 /* ---- statements and their shapes ---- */
-
-#define COL(type, field, kind)                     \
-	{                                              \
-#field, kind, offsetof(struct type, field) \
-	}
-#define COL_TIME(type, field)                               \
-	{                                                       \
-#field, ROW_TIME, offsetof(struct type, field##_us) \
-	}
-#define SHAPE(cols, type)                     \
-	{                                         \
-		cols, N_OF(cols), sizeof(struct type) \
-	}
 
 struct begun_row {
 	bool acquired;
@@ -59,24 +34,6 @@ static const struct row_col resolved_cols[] = {
     COL(resolved_row, team_id, ROW_UUID),
 };
 static const struct row_shape resolved_shape = SHAPE(resolved_cols, resolved_row);
-
-struct team_row {
-	struct uuid team_id;
-	bool sandboxes, volumes;
-};
-static const struct row_col team_cols[] = {
-    COL(team_row, team_id, ROW_UUID),
-    COL(team_row, sandboxes, ROW_BOOL),
-    COL(team_row, volumes, ROW_BOOL),
-};
-static const struct row_shape team_shape = SHAPE(team_cols, team_row);
-
-static const struct row_col listing_cols[] = {
-    COL(store_listing, team_id, ROW_UUID),  COL(store_listing, kind, ROW_TEXT),
-    COL(store_listing, complete, ROW_BOOL), COL(store_listing, reason, ROW_TEXT),
-    COL(store_listing, rows, ROW_I64),      COL(store_listing, pages, ROW_I64),
-};
-static const struct row_shape listing_shape = SHAPE(listing_cols, store_listing);
 
 static const struct row_col finding_cols[] = {
     COL(store_finding, id, ROW_I64),
@@ -113,48 +70,40 @@ static const struct row_col pipeline_cols[] = {
 };
 static const struct row_shape pipeline_shape = SHAPE(pipeline_cols, store_pipeline);
 
-struct number_row {
-	int64_t number;
-};
-static const struct row_col found_cols[] = {
-    {"found", ROW_I64, offsetof(struct number_row, number)}};
-static const struct row_shape found_shape = SHAPE(found_cols, number_row);
 static const struct row_col id_cols[] = {{"id", ROW_I64, offsetof(struct number_row, number)}};
 static const struct row_shape id_shape = SHAPE(id_cols, number_row);
 
-/* Runs a query whose rows have this shape; returns how many there are. */
-static int ask(struct pg_sync *sync, enum query_id query, const struct pg_params *params,
-               const struct row_shape *shape, struct pg_result **ret, struct err *err)
+int store_ask(struct pg_sync *sync, enum query_id query, const struct pg_params *params,
+              const struct row_shape *shape, struct pg_result **ret, struct err *err)
 {
 	if (pg_sync_run(sync, query, params, ret, err) < 0 || row_check(*ret, shape, err) < 0)
 		return -1;
 	return row_count(*ret);
 }
 
-/* The same for a query that has always one row. */
+int store_one_row(const struct pg_result *res, enum query_id query, const struct row_shape *shape,
+                  void *ret, struct err *err)
+{
+	if (row_check(res, shape, err) < 0)
+		return -1;
+	if (row_count(res) != 1)
+		return err_set(err, ERR_FATAL, "row_shape", "%s answered %d rows", sql_queries[query].name,
+		               row_count(res));
+	row_get(res, shape, 0, ret);
+	return 0;
+}
+
+/* The row of a query that is run now, and has always one. */
 static int ask_one(struct pg_sync *sync, enum query_id query, const struct pg_params *params,
                    const struct row_shape *shape, void *ret, struct pg_result **res,
                    struct err *err)
 {
-	if (ask(sync, query, params, shape, res, err) < 0)
-		return -1;
-	if (row_count(*res) != 1)
-		return err_set(err, ERR_FATAL, "row_shape", "%s answered %d rows", sql_queries[query].name,
-		               row_count(*res));
-	row_get(*res, shape, 0, ret);
-	return 0;
+	return pg_sync_run(sync, query, params, res, err) < 0
+	           ? -1
+	           : store_one_row(*res, query, shape, ret, err);
 }
 
-/* One array parameter of `count` items, a field of each struct in `items`. */
-#define ARRAY(params, item_fn, items, count, field)         \
-	do {                                                    \
-		pg_param_array(params);                             \
-		for (int array_i = 0; array_i < (count); array_i++) \
-			item_fn((params), (items)[array_i].field);      \
-		pg_param_array_end(params);                         \
-	} while (0)
-
-static void item_uuid(struct pg_params *params, struct uuid value)
+void store_item_uuid(struct pg_params *params, struct uuid value)
 {
 	pg_item_uuid(params, &value);
 }
@@ -215,7 +164,7 @@ struct store_run *store_run_begin(const struct pg_config *config, const struct s
 		(void)err_oom(err);
 		return NULL;
 	}
-	buf_init(&run->rows, COPY_CHUNK_BYTES + COPY_ROW_BYTES_MAX);
+	buf_init(&run->rows, STORE_ROWS_BYTES_MAX);
 	run->sync = pg_sync_open(config, err);
 	if (!run->sync || set_up(run->sync, opts->query_timeout_ms, err) < 0 ||
 	    begin(run->sync, opts, &begun, err) < 0)
@@ -229,6 +178,8 @@ void store_run_close(struct store_run **run)
 {
 	if (!*run)
 		return;
+	if ((*run)->diffing)
+		pg_sync_cancel((*run)->sync);
 	/* The server would give the lock back by itself, but only when it has noticed that we are gone. */
 	if ((*run)->locked && pg_sync_run((*run)->sync, QUERY_RECONCILE_END, NULL, NULL, NULL) == 0)
 		(*run)->locked = false;
@@ -254,7 +205,7 @@ int store_run_resolve(const struct pg_config *config, const char *text, const st
 	pg_param_text(&params, text);
 	pg_param_uuid(&params, &id);
 	pg_param_uuid(&params, team_id);
-	int count = ask(sync, QUERY_RECONCILE_RESOLVE, &params, &resolved_shape, &res, err);
+	int count = store_ask(sync, QUERY_RECONCILE_RESOLVE, &params, &resolved_shape, &res, err);
 	if (count < 0)
 		return -1;
 	if (count == 0)
@@ -268,133 +219,7 @@ int store_run_resolve(const struct pg_config *config, const char *text, const st
 	return 0;
 }
 
-/* ---- listing ---- */
-
-int store_run_teams(struct store_run *run, const struct uuid *after, int max,
-                    void (*fn)(void *arg, const struct uuid *team, bool sandboxes, bool volumes),
-                    void *arg, struct err *err)
-{
-	AUTO(pg_params_done) struct pg_params params;
-	AUTO(pg_sync_drop) struct pg_result *res = NULL;
-	struct team_row row;
-	if (!run->gathered && pg_sync_run(run->sync, QUERY_RECONCILE_GATHER, NULL, NULL, err) < 0)
-		return -1;
-	run->gathered = true;
-	pg_params_init(&params);
-	pg_param_uuid(&params, after);
-	pg_param_i64(&params, max);
-	int count = ask(run->sync, QUERY_RECONCILE_TEAMS, &params, &team_shape, &res, err);
-	for (int i = 0; i < count; i++) {
-		row_get(res, &team_shape, i, &row);
-		fn(arg, &row.team_id, row.sandboxes, row.volumes);
-	}
-	return count;
-}
-
-int store_run_copy_begin(struct store_run *run, struct err *err)
-{
-	buf_clear(&run->rows);
-	return pg_sync_copied(run->sync, err);
-}
-
-static int send_rows(struct store_run *run, struct err *err)
-{
-	if (run->rows.failed)
-		return err_set(err, ERR_REJECT, "copy", "a listed row is larger than %d bytes",
-		               COPY_ROW_BYTES_MAX);
-	int rc = pg_sync_copy(run->sync, QUERY_RECONCILE_COPY, &run->rows, err);
-	buf_clear(&run->rows);
-	return rc;
-}
-
-int store_run_copy_row(struct store_run *run, const struct store_seen *row, struct err *err)
-{
-	struct buf *rows = &run->rows;
-	copy_text(rows, row->kind);
-	copy_uuid(rows, &row->team_id);
-	copy_text(rows, row->id);
-	copy_text(rows, row->template_id);
-	copy_text(rows, row->source_volume_id);
-	copy_text(rows, row->user_id);
-	copy_text(rows, row->status);
-	copy_time(rows, row->created_at_us);
-	copy_row_end(rows);
-	return rows->failed || rows->len >= COPY_CHUNK_BYTES ? send_rows(run, err) : 0;
-}
-
-int store_run_copy_end(struct store_run *run, struct err *err)
-{
-	if ((run->rows.failed || run->rows.len > 0) && send_rows(run, err) < 0)
-		return -1;
-	return pg_sync_copied(run->sync, err);
-}
-
-int store_run_listings(struct store_run *run, const struct store_listing *listings, int count,
-                       struct err *err)
-{
-	AUTO(pg_params_done) struct pg_params params;
-	pg_params_init(&params);
-	ARRAY(&params, item_uuid, listings, count, team_id);
-	ARRAY(&params, pg_item_text, listings, count, kind);
-	ARRAY(&params, pg_item_bool, listings, count, complete);
-	ARRAY(&params, pg_item_text, listings, count, reason);
-	ARRAY(&params, pg_item_i64, listings, count, rows);
-	ARRAY(&params, pg_item_i64, listings, count, pages);
-	return pg_sync_run(run->sync, QUERY_RECONCILE_LISTINGS, &params, NULL, err);
-}
-
-int store_run_listed(struct store_run *run,
-                     void (*fn)(void *arg, const struct store_listing *listing), void *arg,
-                     struct err *err)
-{
-	AUTO(pg_sync_drop) struct pg_result *res = NULL;
-	struct store_listing row;
-	if (pg_sync_run(run->sync, QUERY_RECONCILE_ANALYZE, NULL, NULL, err) < 0 ||
-	    pg_sync_run(run->sync, QUERY_RECONCILE_ANALYZE_TABLES, NULL, NULL, err) < 0)
-		return -1;
-	int count = ask(run->sync, QUERY_RECONCILE_LISTED, NULL, &listing_shape, &res, err);
-	for (int i = 0; i < count; i++) {
-		row_get(res, &listing_shape, i, &row);
-		fn(arg, &row);
-	}
-	return count < 0 ? -1 : 0;
-}
-
 /* ---- findings ---- */
-
-static const struct {
-	const char *name;
-	enum query_id query;
-} class_queries[] = {
-    {"unreleased", QUERY_RECONCILE_FIND_UNRELEASED},
-    {"missed_event", QUERY_RECONCILE_FIND_MISSED_EVENT},
-    {"stale_mapping", QUERY_RECONCILE_FIND_STALE_MAPPING},
-    {"ghost", QUERY_RECONCILE_FIND_GHOST},
-    {"resurrected", QUERY_RECONCILE_FIND_RESURRECTED},
-    {"stuck_lease", QUERY_RECONCILE_FIND_STUCK_LEASE},
-    {"orphan_sandbox", QUERY_RECONCILE_FIND_ORPHAN_SANDBOX},
-    {"orphan_volume", QUERY_RECONCILE_FIND_ORPHAN_VOLUME},
-    {"orphan_snapshot", QUERY_RECONCILE_FIND_ORPHAN_SNAPSHOT},
-};
-
-int store_run_find(struct store_run *run, const char *class_name, int64_t grace_ms,
-                   int64_t *ret_found, struct err *err)
-{
-	AUTO(pg_params_done) struct pg_params params;
-	AUTO(pg_sync_drop) struct pg_result *res = NULL;
-	struct number_row row;
-	size_t at = 0;
-	while (at < N_OF(class_queries) && strcmp(class_queries[at].name, class_name) != 0)
-		at++;
-	if (at == N_OF(class_queries))
-		return err_set(err, ERR_REJECT, "unknown", "there is no class %s", class_name);
-	pg_params_init(&params);
-	pg_param_i64(&params, grace_ms);
-	if (ask_one(run->sync, class_queries[at].query, &params, &found_shape, &row, &res, err) < 0)
-		return -1;
-	*ret_found = row.number;
-	return 0;
-}
 
 int store_run_findings(struct store_run *run, const char *what, int64_t after, int max,
                        store_finding_fn *fn, void *arg, struct err *err)
@@ -406,7 +231,7 @@ int store_run_findings(struct store_run *run, const char *what, int64_t after, i
 	pg_param_text(&params, what);
 	pg_param_i64(&params, after);
 	pg_param_i64(&params, max);
-	int count = ask(run->sync, QUERY_RECONCILE_FINDINGS, &params, &finding_shape, &res, err);
+	int count = store_ask(run->sync, QUERY_RECONCILE_FINDINGS, &params, &finding_shape, &res, err);
 	for (int i = 0; i < count; i++) {
 		row_get(res, &finding_shape, i, &row);
 		fn(arg, &row);
@@ -435,9 +260,9 @@ int store_run_load(struct store_run *run, const struct store_finding *findings, 
 	ARRAY(&params, pg_item_text, findings, count, kind);
 	ARRAY(&params, pg_item_text, findings, count, resource_id);
 	ARRAY(&params, pg_item_text, findings, count, parent_id);
-	ARRAY(&params, item_uuid, findings, count, team_id);
-	ARRAY(&params, item_uuid, findings, count, function_id);
-	ARRAY(&params, item_uuid, findings, count, revision_id);
+	ARRAY(&params, store_item_uuid, findings, count, team_id);
+	ARRAY(&params, store_item_uuid, findings, count, function_id);
+	ARRAY(&params, store_item_uuid, findings, count, revision_id);
 	ARRAY(&params, item_time, findings, count, since_us);
 	ARRAY(&params, pg_item_text, findings, count, proof);
 	ARRAY(&params, pg_item_text, findings, count, action);
@@ -456,7 +281,7 @@ int store_run_blast(struct store_run *run, int max,
 	struct store_blast row;
 	pg_params_init(&params);
 	pg_param_i64(&params, max);
-	int count = ask(run->sync, QUERY_RECONCILE_BLAST, &params, &blast_shape, &res, err);
+	int count = store_ask(run->sync, QUERY_RECONCILE_BLAST, &params, &blast_shape, &res, err);
 	for (int i = 0; i < count; i++) {
 		row_get(res, &blast_shape, i, &row);
 		fn(arg, &row);

@@ -67,14 +67,19 @@ struct store_seen {
 	const char *user_id; /* whose a volume is; NULL for a sandbox, or where it is not told */
 	const char *status;  /* NULL for a volume */
 	int64_t created_at_us;
+	bool again; /* it may have been shown before: the database must look */
 };
 /* COPY: begin, rows in any number, end; and again for the next teams, as often as it takes, all into one
  * table. Between begin and end nothing else may be asked of the run. Rows are gathered and written in
- * chunks of some 64 KiB. */
+ * chunks of some 64 KiB, or of up to 16 MiB while the session works through a diff that was begun ahead. */
 int store_run_copy_begin(struct store_run *run, struct err *err) MUST_CHECK;
 int store_run_copy_row(struct store_run *run, const struct store_seen *row,
                        struct err *err) MUST_CHECK;
 int store_run_copy_end(struct store_run *run, struct err *err) MUST_CHECK;
+/* So much is gathered that it is better to ask the platform for no more; to be waited for with
+ * store_run_copy_wait when nothing is on its way from there. */
+bool store_run_copy_full(const struct store_run *run);
+int store_run_copy_wait(struct store_run *run, struct err *err) MUST_CHECK;
 
 struct store_listing {
 	struct uuid team_id;
@@ -93,8 +98,12 @@ int store_run_listed(struct store_run *run,
 
 /* ---- findings ---- */
 
-/* Runs the diff of one class (sql/queries/reconcile_find_<class>.sql): findings that are not known to an earlier class
- * of this run. *ret_found: how many. */
+/* Before the listing: the diff of this class may run while rows are copied, if it needs none of them. It is done
+ * then, or goes on, when store_run_find is called for it. */
+int store_run_find_ahead(struct store_run *run, const char *class_name, int64_t grace_ms,
+                         struct err *err) MUST_CHECK;
+/* Runs the diff of one class (sql/queries/reconcile_find_<class>.sql): findings that are not known to an
+ * earlier class of this run. *ret_found: how many. */
 int store_run_find(struct store_run *run, const char *class_name, int64_t grace_ms,
                    int64_t *ret_found, struct err *err) MUST_CHECK;
 

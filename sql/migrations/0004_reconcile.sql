@@ -183,7 +183,8 @@ BEGIN
                in_mode AS mode, in_dry AS dry, in_team AS team_id, in_function AS function_id, in_adopt AS adopt;
     CREATE TEMPORARY TABLE seen (
         kind sandsweep.resource_kind NOT NULL, team_id uuid NOT NULL, id text NOT NULL, template_id text,
-        source_volume_id text, status text, created_at timestamptz NOT NULL, user_id text);
+        source_volume_id text, status text, created_at timestamptz NOT NULL, user_id text,
+        again boolean NOT NULL DEFAULT true);  -- may have been shown before
     CREATE TEMPORARY TABLE listings (
         team_id uuid NOT NULL, kind sandsweep.resource_kind NOT NULL, complete boolean NOT NULL, reason text,
         rows bigint NOT NULL, pages bigint NOT NULL, PRIMARY KEY (team_id, kind));

@@ -1,8 +1,10 @@
 -- Mapped, though its function is deleted, disabled, or serves another revision by now; or in use by the
 -- ledger's word, and mapped by nobody. Nothing of the platform is needed to know it.
--- $1 grace in ms
+-- $1 grace in ms, $2 which half: mapped, unmapped (two statements, so that neither holds the session for long)
 WITH ran AS (
-    INSERT INTO pg_temp.ran VALUES ('unreleased', make_interval(secs => $1::bigint / 1000.0)) RETURNING grace
+    INSERT INTO pg_temp.ran VALUES ('unreleased', make_interval(secs => $1::bigint / 1000.0))
+    ON CONFLICT (class) DO UPDATE SET grace = EXCLUDED.grace
+    RETURNING grace
 ), mapped AS (
     SELECT r.runtime_sandbox_id AS id, r.team_id, r.function_id, r.id AS revision_id, r.runtime_updated_at,
            CASE WHEN f.deleted_at IS NOT NULL THEN 'function_deleted'
@@ -12,7 +14,7 @@ WITH ran AS (
     FROM shared_gateway.functions_revisions r
     JOIN shared_gateway.functions f ON f.id = r.function_id
     CROSS JOIN pg_temp.this_run t
-    WHERE r.runtime_sandbox_id <> ''
+    WHERE $2 = 'mapped' AND r.runtime_sandbox_id <> ''
       AND (f.deleted_at IS NOT NULL OR NOT f.enabled OR f.active_revision_id IS DISTINCT FROM r.id)
       AND coalesce(r.runtime_updated_at, r.created_at) <= t.t0
       AND (t.team_id IS NULL OR r.team_id = t.team_id) AND (t.function_id IS NULL OR r.function_id = t.function_id)
@@ -20,7 +22,7 @@ WITH ran AS (
     SELECT o.resource_id AS id, o.team_id, o.function_id, o.revision_id, o.created_at
     FROM sandsweep.owned_resources o
     CROSS JOIN pg_temp.this_run t
-    WHERE o.kind = 'sandbox' AND o.stage = 'in_use' AND o.created_at <= t.t0
+    WHERE $2 = 'unmapped' AND o.kind = 'sandbox' AND o.stage = 'in_use' AND o.created_at <= t.t0
       AND (t.team_id IS NULL OR o.team_id = t.team_id) AND (t.function_id IS NULL OR o.function_id = t.function_id)
       AND NOT EXISTS (SELECT FROM shared_gateway.functions_revisions r WHERE r.runtime_sandbox_id = o.resource_id)
 ), drifted AS (

@@ -1,8 +1,11 @@
 -- A listing that showed an id twice is not complete: what was repeated has pushed something else out.
+-- (Only what may have come before is looked at: the lister has sorted out the rest.)
 -- Answers every listing that is not complete.
 WITH repeated AS (
     SELECT DISTINCT s.team_id, s.kind
-    FROM (SELECT team_id, kind FROM pg_temp.seen GROUP BY team_id, kind, id HAVING count(*) > 1) s
+    FROM (SELECT team_id, kind FROM pg_temp.seen
+          WHERE (team_id, kind, id) IN (SELECT team_id, kind, id FROM pg_temp.seen WHERE again)
+          GROUP BY team_id, kind, id HAVING count(*) > 1) s
 ), marked AS (
     UPDATE pg_temp.listings l SET complete = false, reason = 'repeat'
     FROM repeated r

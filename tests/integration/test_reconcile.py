@@ -58,7 +58,10 @@ def test_each_class_is_repaired(house: House, sim: Sim, bystander: Function, nam
     repaired(house, sim, DRIFT[name](house, sim))
 
 
-def test_all_classes_in_one_run(house: House, sim: Sim, bystander: Function) -> None:
+@pytest.mark.parametrize("crowd", [0, 4000])
+def test_all_classes_in_one_run(house: House, sim: Sim, bystander: Function, crowd: int) -> None:
+    """Beside a long listing, which takes turns with what is looked for meanwhile, as beside a short one."""
+    sim.seed_range(bystander.team, "other-", crowd)
     drifts = [make(house, sim) for make in DRIFT.values()]
     run = repaired(house, sim, *drifts)
     assert {name: c["acted"] for name, c in run.summary["classes"].items()} == dict.fromkeys(DRIFT, 1)

@@ -401,6 +401,22 @@ def test_term_ends_a_run_in_order(house: House, sim: Sim) -> None:
     assert house.reconcile().code == 3
 
 
+def test_term_breaks_off_a_diff(house: House, sim: Sim) -> None:
+    """SIGTERM while the session works through a diff that needs no listing, and pages are on their way beside it:
+    neither is waited for, and the lock is given back."""
+    house.function(volumes=0, sim=sim)
+    sim.fault("hang", op="sandbox_list")
+    with holding(house.stack, "LOCK TABLE sandsweep.drift"):
+        run = house.reconciling()
+        wait_until(lambda: house.stack.sql(WAITING.replace("reconcile_act", "unreleased"))[0][0] > 0, "the diff to wait")
+        wait_until(lambda: list(sim.journal(op="sandbox_list")), "the first page to be asked for")
+        run.popen.send_signal(signal.SIGTERM)
+        assert run.wait_exit() == 1, run.log
+        assert not house.stack.sql("SELECT 1 FROM pg_locks WHERE locktype = 'advisory'")
+    sim.clear_faults()
+    assert house.reconcile().code == 0
+
+
 def test_every_guard_is_tested_here() -> None:
     """A guard in the configuration that no test names is a hole."""
     text = open(__file__).read()

@@ -16,9 +16,9 @@ from typing import Any
 
 from psycopg2.extras import execute_values
 
+from tests.support.reconcile_sql import CLASSES, parts
 from tests.support.stack import ROOT
 
-CLASSES = ["unreleased", "missed_event", "stale_mapping", "ghost", "resurrected", "stuck_lease", "orphan_sandbox", "orphan_volume", "orphan_snapshot"]
 TEMPLATE = "tpl"
 NIL = "00000000-0000-0000-0000-000000000000"
 
@@ -268,7 +268,8 @@ class Schedules:
         self.rows("ANALYZE pg_temp.seen, pg_temp.listings, sandsweep.restore_attempts")  # as a run does
         for name in CLASSES:
             self.life() if busy and self.rng.random() < 0.1 else None
-            self.query(f"reconcile_find_{name}", 0)
+            for part in parts(name):
+                self.query(f"reconcile_find_{name}", 0, *part)
         ids = [id for id, in self.rows("SELECT id FROM pg_temp.findings WHERE verdict IS NULL")]
         for group in self.split(ids, 2 if busy else 1):
             self.life() if busy and self.rng.random() < 0.6 else None

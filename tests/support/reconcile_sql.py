@@ -15,6 +15,11 @@ from .stack import ROOT, Stack, wait_until
 CLASSES = ["unreleased", "missed_event", "stale_mapping", "ghost", "resurrected", "stuck_lease", "orphan_sandbox", "orphan_volume", "orphan_snapshot"]
 
 
+def parts(name: str) -> list[list[str]]:
+    """What the diff of a class is asked for besides its grace, each in a statement of its own."""
+    return [["mapped"], ["unmapped"]] if name == "unreleased" else [[]]
+
+
 def statement(name: str) -> str:
     """The text of a query, with psycopg2's names in place of $1, $2, ..."""
     lines = (ROOT / "sql" / "queries" / f"{name}.sql").read_text().splitlines()
@@ -31,9 +36,12 @@ def query(cur: Any, name: str, *values: Any) -> list[tuple[Any, ...]]:
 class Run:
     """One run, narrowed to a team unless that is None, on a shard of its own."""
 
-    def __init__(self, stack: Stack, team: str | None, *, mode: str = "repair", dry: bool = False, function: str | None = None, shard: str | None = None, adopt: bool = True) -> None:
+    def __init__(self, stack: Stack, team: str | None, *, mode: str = "repair", dry: bool = False, function: str | None = None, shard: str | None = None, adopt: bool = True,
+                 role: str | None = None) -> None:
         self.conn = stack.connect()
         self.cur = self.conn.cursor()
+        if role:
+            self.cur.execute(f"SET ROLE {role}")
         self.shard = shard or f"shard-{uuid.uuid4().hex[:8]}"
         self.ask("reconcile_session", "60000")
         begun = self.ask("reconcile_begin", self.shard, "tester", "host:1", mode, "t" if dry else "f", team, function, "t" if adopt else "f")
@@ -73,7 +81,7 @@ class Run:
 
     def find(self, name: str, grace_ms: int = 0) -> dict[str, dict[str, Any]]:
         """The findings of a class, by what they are about."""
-        found = self.ask(f"reconcile_find_{name}", str(grace_ms))[0][0]
+        found = sum(self.ask(f"reconcile_find_{name}", str(grace_ms), *part)[0][0] for part in parts(name))
         rows = {r["resource_id"]: r for r in self.findings() if r["class"] == name}
         assert len(rows) == found
         return rows

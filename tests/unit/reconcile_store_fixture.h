@@ -60,8 +60,11 @@ struct fake {
 	int team_count, teams_given;
 	bool some_sandboxes, some_volumes, copying;
 	char (*rows)[48];
-	int user_rows; /* of user u-1 */
+	int user_rows;  /* of user u-1 */
+	int again_rows; /* that may have been shown before */
 	int row_count, row_max;
+	int full_rows; /* so many make the session full; 0: it never is */
+	int held_rows, waits;
 	struct store_listing listings[TEAMS_MAX * 2];
 	int listing_count, copies;
 	struct store_finding findings[FINDINGS_MAX];
@@ -160,7 +163,24 @@ int store_run_copy_row(struct store_run *run, const struct store_seen *row, stru
 	}
 	(void)snprintf(fake->rows[fake->row_count++], sizeof(*fake->rows), "%s", row->id);
 	fake->user_rows += row->user_id && strcmp(row->user_id, "u-1") == 0;
+	fake->again_rows += row->again;
+	fake->held_rows++;
 	return 0;
+}
+
+bool store_run_copy_full(const struct store_run *run)
+{
+	(void)run;
+	return fake->full_rows > 0 && fake->held_rows >= fake->full_rows;
+}
+
+int store_run_copy_wait(struct store_run *run, struct err *err)
+{
+	(void)run;
+	assert_int_equal(fake->in_flight, 0);
+	fake->held_rows = 0;
+	fake->waits++;
+	return asked("copy_wait", err);
 }
 
 int store_run_copy_end(struct store_run *run, struct err *err)
@@ -191,6 +211,15 @@ int store_run_listed(struct store_run *run,
 		if (!fake->listings[i].complete)
 			fn(arg, &fake->listings[i]);
 	return asked("listed", err);
+}
+
+int store_run_find_ahead(struct store_run *run, const char *class_name, int64_t grace_ms,
+                         struct err *err)
+{
+	(void)run;
+	(void)class_name;
+	(void)grace_ms;
+	return asked("ahead", err);
 }
 
 int store_run_find(struct store_run *run, const char *class_name, int64_t grace_ms,

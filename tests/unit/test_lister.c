@@ -296,6 +296,10 @@ static void judges_every_pathology(void **state)
 		if (cases[i].want_lists >= 0 && f->lists != cases[i].want_lists)
 			fail_msg("%s: %d calls", cases[i].name, f->lists);
 		assert_int_equal(result.rows, f->row_count);
+		if (cases[i].hook == row_is_repeated)
+			assert_true(f->again_rows > 0);
+		else if (strcmp(cases[i].want_sandboxes, "complete") == 0)
+			assert_int_equal(f->again_rows, 0);
 		assert_int_equal(f->gets, 0);
 		assert_int_equal(fake_teardown(state), 0);
 	}
@@ -314,6 +318,25 @@ static void hands_on_whose_volumes_are(void **state)
 	assert_int_equal(run_lister(f, &config, &result, &err), 0);
 	assert_int_equal(f->row_count, 7);
 	assert_int_equal(f->user_rows, 2);
+}
+
+/* A session that is full is asked for nothing before what is on its way has come; the fixture checks that
+ * nothing is, when it is waited for. */
+static void waits_for_a_full_session(void **state)
+{
+	struct fake *f = *state;
+	const struct reconcile_config config = usual_config();
+	struct lister_result result;
+	struct err err = {0};
+	f->team_count = 4;
+	f->full_rows = 30;
+	add_things(f->sandboxes, &f->sandbox_count, "sb", 95);
+	assert_int_equal(run_lister(f, &config, &result, &err), 0);
+	assert_int_equal(f->row_count, 4 * 95);
+	assert_in_range(f->waits, 4, 4 * 95 / 30);
+	for (int i = 0; i < f->listing_count; i++)
+		assert_true(f->listings[i].complete);
+	assert_string_equal(f->trace, "teams copy copy_wait copy_end listings teams ");
 }
 
 /* Which things of which team come is not mixed up by many listings at a time. */
@@ -384,15 +407,17 @@ static void ends_with_the_session(void **state)
 {
 	struct fake *f = *state;
 	const struct reconcile_config config = usual_config();
-	static const char *const places[] = {"teams", "copy", "copy_row", "copy_end", "listings"};
+	static const char *const places[] = {"teams",     "copy",     "copy_row",
+	                                     "copy_wait", "copy_end", "listings"};
 	f->team_count = 4;
+	f->full_rows = 30;
 	add_things(f->sandboxes, &f->sandbox_count, "sb", 35);
 	for (size_t i = 0; i < N_OF(places); i++) {
 		struct lister_result result;
 		struct err err = {0};
 		f->fails = places[i];
 		f->copying = false;
-		f->listing_count = 0;
+		f->listing_count = f->held_rows = 0;
 		assert_int_equal(run_lister(f, &config, &result, &err), -1);
 		assert_string_equal(err.code, "08006");
 		assert_int_equal(f->in_flight, 0);
@@ -454,6 +479,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(judges_every_pathology),
 	    cmocka_unit_test_setup_teardown(hands_on_whose_volumes_are, fake_setup, fake_teardown),
+	    cmocka_unit_test_setup_teardown(waits_for_a_full_session, fake_setup, fake_teardown),
 	    cmocka_unit_test_setup_teardown(lists_teams_side_by_side, fake_setup, fake_teardown),
 	    cmocka_unit_test_setup_teardown(gives_up_a_listing, fake_setup, fake_teardown),
 	    cmocka_unit_test_setup_teardown(keeps_to_retry_after, fake_setup, fake_teardown),

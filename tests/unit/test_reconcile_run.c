@@ -52,7 +52,7 @@ void queue_probe(const struct kafka_config *config, int64_t timeout_ms, struct q
 enum { DRY = 1, OBSERVE = 2, PLAN = 4 };
 /* Findings, a letter each: P proved, N to be proved and absent indeed, T to be proved and there,
  * U unproved, D disproved, Y young, n a note (proved). */
-#define LOOK "begin teams copy copy_end listings teams listed "
+#define LOOK "begin ahead teams copy copy_end listings teams listed "
 #define FIND                                                                                 \
 	"find unreleased find missed_event find stale_mapping find ghost find resurrected find " \
 	"stuck_lease find orphan_sandbox find orphan_volume find orphan_snapshot "
