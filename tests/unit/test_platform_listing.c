@@ -14,6 +14,7 @@
 #include "base/macros.h"
 #include "platform/inventory.h"
 #include "platform_fixture.h"
+#include "series.h"
 
 /* What `done` saw, while it was allowed to. */
 struct seen {
@@ -354,7 +355,6 @@ static void test_metrics(void **state)
 	    "sandsweep_platform_call_seconds_count{op=\"volume_list\"} 1\n",
 	};
 	static const char *const replies[] = {REPLY("200 OK", "67", PAGE), REPLY("200 OK", "1", "<")};
-	struct buf out;
 	for (int i = 0; i < 2; i++) {
 		const struct platform_request request =
 		    listing(seen, i ? PLATFORM_VOLUME_LIST : PLATFORM_SANDBOX_LIST, on_seen);
@@ -362,12 +362,7 @@ static void test_metrics(void **state)
 		(void)must_send(seen->f, &request);
 		run_until(seen->f, &seen->done, 1);
 	}
-	buf_init(&out, 1 << 20);
-	metrics_write(seen->f->metrics, &out);
-	for (size_t i = 0; i < N_OF(want); i++)
-		if (!strstr(out.data, want[i]))
-			fail_msg("no %s", want[i]);
-	buf_done(&out);
+	expect_lines(seen->f->metrics, want, N_OF(want));
 }
 
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup_seen, teardown_seen)

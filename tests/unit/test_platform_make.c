@@ -15,6 +15,7 @@
 #include "base/macros.h"
 #include "platform/inventory.h"
 #include "platform_fixture.h"
+#include "series.h"
 #include "tests/sim/control_api.h"
 #include "tests/sim/exchange.h"
 #include "tests/sim/volumes.h"
@@ -512,15 +513,10 @@ static void test_metrics(void **state)
 	    "sandsweep_platform_call_seconds_count{op=\"snapshot_create\"} 1\n",
 	    "sandsweep_platform_call_seconds_count{op=\"volume_create\"} 1\n",
 	};
-	AUTO(buf_done) struct buf out;
 	(void)post(f, PLATFORM_SNAPSHOT_CREATE, "{}");
 	f->server.script = "reset";
 	(void)post(f, PLATFORM_VOLUME_CREATE, "{}");
-	buf_init(&out, 1 << 20);
-	metrics_write(f->metrics, &out);
-	for (size_t i = 0; i < N_OF(want); i++)
-		if (!strstr(out.data, want[i]))
-			fail_msg("no %s", want[i]);
+	expect_lines(f->metrics, want, N_OF(want));
 }
 
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)

@@ -1,4 +1,5 @@
 #include "reconcile_fixture.h"
+#include "series.h"
 
 #include "reconcile/plan.h"
 #include "reconcile/report.h"
@@ -224,12 +225,7 @@ static void close_reconciler(struct setting *s)
 
 static void expect_metric(const struct setting *s, const char *line)
 {
-	struct buf out;
-	buf_init(&out, 1 << 20);
-	metrics_write(s->metrics, &out);
-	if (!strstr(out.data, line))
-		fail_msg("no '%s' in\n%s", line, out.data);
-	buf_done(&out);
+	expect_lines(s->metrics, &line, 1);
 }
 
 static void check_run(struct fake *f, size_t i, const struct reconcile_summary *summary)
