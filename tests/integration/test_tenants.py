@@ -448,7 +448,7 @@ def test_many_teams_over_one_connection(house: House, cache_ms: str) -> None:
     functions = [house.function(volumes=0) for _ in range(24)]
     poisoned = house.function(volumes=0)
     headers = {f.team: {"Authorization": f"Bearer {key}", "X-Team-ID": f.team} for key in [own.key(None)] for f in [*functions, poisoned]}
-    house.stack.sql("""UPDATE shared_gateway.functions SET autoscaling = '{"min_warm": "many"}' WHERE id = %s""", (poisoned.id,))
+    house.stack.sql("UPDATE shared_gateway.functions_revisions SET restore_mounts = '{}' WHERE id = %s", (poisoned.active.id,))  # no array
     wrong: list[Any] = []
 
     def ask(i: int) -> None:
@@ -467,7 +467,7 @@ def test_many_teams_over_one_connection(house: House, cache_ms: str) -> None:
                 wrong.append((round[kind][:2], status, answer))
 
     def poison() -> None:
-        for status, answer in answers(own.port, headers[poisoned.team], [("GET", f"{LIST}/{poisoned.id}", None)] * 200):
+        for status, answer in answers(own.port, headers[poisoned.team], [("GET", f"{LIST}/{poisoned.id}/revisions", None)] * 200):
             if status == 200:
                 wrong.append(("poisoned", status, answer))
 
