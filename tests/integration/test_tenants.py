@@ -289,6 +289,14 @@ def test_with_a_team_only_its_own(tables: Tables) -> None:
     assert looked >= 6 and written >= 6
 
 
+def test_a_revision_is_of_its_teams_function(tables: Tables) -> None:
+    revisions = "shared_gateway.functions_revisions"
+    next = {**tables.rows(revisions, tables.mine.team)[0], "id": str(uuid.uuid4()), "revision_number": 99, "runtime_sandbox_id": None}
+    assert tables.insert(revisions, tables.mine.team, next) == 1
+    for other in (tables.theirs.id, str(uuid.uuid4())):
+        assert tables.insert(revisions, tables.mine.team, {**next, "function_id": other}) == "42501"
+
+
 def test_the_triggers_see_everything(tables: Tables) -> None:
     """What they guard holds over all teams: a sandbox that another team's revision was published from is never
     written down as ours, whoever maps it."""
