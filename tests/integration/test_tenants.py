@@ -317,6 +317,14 @@ def test_a_publish_is_its_teams(tables: Tables) -> None:
     assert tables.try_as_api(tables.mine.team, ask, (of[tables.mine.team],)) == 1
 
 
+def test_a_publish_gives_up_what_is_its_teams(tables: Tables) -> None:
+    """Written down for another team's revision, it lets go of nothing of that revision's."""
+    attempt = {"id": str(uuid.uuid4()), "team": tables.mine.team, "function": tables.theirs.id, "revision": tables.theirs.active.id}
+    begin_and_fail = """INSERT INTO sandsweep.publish_attempts (id, team_id, function_id, revision_id)
+        VALUES (%(id)s, %(team)s, %(function)s, %(revision)s); SELECT sandsweep.publish_fail(%(id)s, true)"""
+    assert tables.try_as_api(tables.mine.team, begin_and_fail, attempt) == 1, "nothing has changed, see try_as_api"
+
+
 def test_a_key_is_found_only_by_who_knows_it(tables: Tables) -> None:
     known = tables.sql("SELECT sha256 FROM sandsweep.api_keys WHERE team_id = %s", (tables.theirs.team,))[0][0]
     assert tables.try_as_api(None, "SELECT * FROM sandsweep.find_key(%s)", (known,)) == 1
