@@ -36,14 +36,24 @@ struct exchanges {
 
 /* ---- beginning and end ---- */
 
-static void name_request(struct exchange *x)
+static void name_request(struct exchanges *all, const struct http_req *http,
+                         char out[REPLY_ID_MAX + 1])
 {
-	const char *given = http_req_header(x->http, "X-Request-Id");
+	const char *given = http_req_header(http, "X-Request-Id");
 	if (given && reply_id_valid(given))
-		(void)snprintf(x->request_id, sizeof(x->request_id), "%s", given);
+		(void)snprintf(out, REPLY_ID_MAX + 1, "%s", given);
 	else
-		(void)snprintf(x->request_id, sizeof(x->request_id), "%s-%08" PRIx64, x->all->id_prefix,
-		               x->all->id_count++);
+		(void)snprintf(out, REPLY_ID_MAX + 1, "%s-%08" PRIx64, all->id_prefix, all->id_count++);
+}
+
+/* There is no exchange for it. */
+static void refuse(struct exchanges *all, struct http_req *http)
+{
+	struct reply reply;
+	char id[REPLY_ID_MAX + 1];
+	name_request(all, http, id);
+	reply_begin(&reply, http, &all->body, id);
+	(void)reply_out_of_memory(&reply);
 }
 
 struct exchange *exchange_take(struct exchanges *all, struct http_req *http, void *owner)
@@ -54,7 +64,7 @@ struct exchange *exchange_take(struct exchanges *all, struct http_req *http, voi
 	else
 		x = malloc(sizeof(*x));
 	if (!x) {
-		reply_out_of_memory(http);
+		refuse(all, http);
 		return NULL;
 	}
 	x->all = all;
@@ -72,7 +82,7 @@ struct exchange *exchange_take(struct exchanges *all, struct http_req *http, voi
 	if (x->next)
 		x->next->link = &x->next;
 	all->open = x;
-	name_request(x);
+	name_request(all, http, x->request_id);
 	http_req_set_state(http, x);
 	return x;
 }

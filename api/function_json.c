@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/hash.h"
+#include "function_update.h"
 #include "naming.h"
 #include "reply.h"
 
@@ -67,14 +68,15 @@ static void put_time_if_set(struct buf *out, const char *key, int64_t wall_us)
 		put_time(out, key, wall_us);
 }
 
-static void put_autoscaling(struct buf *out, int64_t min_warm, int64_t max_active,
-                            int64_t target_concurrency, int64_t scale_down_after_seconds)
+static void put_autoscaling(struct buf *out, const struct store_autoscaling *stored)
 {
+	struct store_function_change scale;
+	function_autoscaling_read(stored, &scale);
 	(void)buf_str(out, ",\"autoscaling\":{");
-	put_i64(out, "\"min_warm\":", min_warm);
-	put_i64(out, ",\"max_active\":", max_active);
-	put_i64(out, ",\"target_concurrency\":", target_concurrency);
-	put_i64(out, ",\"scale_down_after_seconds\":", scale_down_after_seconds);
+	put_i64(out, "\"min_warm\":", scale.min_warm);
+	put_i64(out, ",\"max_active\":", scale.max_active);
+	put_i64(out, ",\"target_concurrency\":", scale.target_concurrency);
+	put_i64(out, ",\"scale_down_after_seconds\":", scale.scale_down_after_seconds);
 	(void)buf_char(out, '}');
 }
 
@@ -103,8 +105,7 @@ void function_json(struct buf *out, const struct store_function *f, const char *
 	put_text(out, ",\"domain_label\":", f->domain_label);
 	put_uuid_if_set(out, ",\"active_revision_id\":", &f->active_revision_id);
 	(void)buf_str(out, f->enabled ? ",\"enabled\":true" : ",\"enabled\":false");
-	put_autoscaling(out, f->min_warm, f->max_active, f->target_concurrency,
-	                f->scale_down_after_seconds);
+	put_autoscaling(out, &f->autoscaling);
 	put_uuid_if_set(out, ",\"created_by\":", &f->created_by);
 	put_time(out, ",\"created_at\":", f->created_at_us);
 	put_time(out, ",\"updated_at\":", f->updated_at_us);
@@ -169,8 +170,7 @@ void function_json_runtime(struct buf *out, const struct store_runtime *r)
 	put_uuid(out, ",\"revision_id\":", &r->revision_id);
 	put_i64(out, ",\"revision_number\":", r->revision_number);
 	(void)buf_str(out, state_members(r));
-	put_autoscaling(out, r->min_warm, r->max_active, r->target_concurrency,
-	                r->scale_down_after_seconds);
+	put_autoscaling(out, &r->autoscaling);
 	put_text_if_set(out, ",\"runtime_sandbox_id\":", r->sandbox_id);
 	put_text_if_set(out, ",\"runtime_context_id\":", r->context_id);
 	put_time_if_set(out, ",\"runtime_updated_at\":", r->runtime_updated_at_us);

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "base/num.h"
 #include "naming.h"
 
 struct body {
@@ -55,19 +56,48 @@ static int64_t clamped(size_t i, int64_t value)
 	return value > scales[i].max ? scales[i].max : value;
 }
 
-int function_autoscaling_decode(json_t *json, struct store_function_change *ret, struct err *err)
+/* `numbers` in the order of `scales`. */
+static void scale(const int64_t *numbers, struct store_function_change *ret)
 {
-	struct autoscaling asked = {0};
-	if (json && json_decode(json, autoscaling_fields, N_OF(autoscaling_fields), &asked, err) < 0)
-		return -1;
 	for (size_t i = 0; i < N_OF(scales); i++) {
-		int64_t value = clamped(i, asked.value[i]);
+		int64_t value = clamped(i, numbers[i]);
 		memcpy((char *)ret + scales[i].offset, &value, sizeof(value));
 	}
 	if (ret->min_warm > ret->max_active)
 		ret->min_warm = ret->max_active;
 	ret->has_autoscaling = true;
+}
+
+int function_autoscaling_decode(json_t *json, struct store_function_change *ret, struct err *err)
+{
+	struct autoscaling asked = {0};
+	if (json && json_decode(json, autoscaling_fields, N_OF(autoscaling_fields), &asked, err) < 0)
+		return -1;
+	scale(asked.value, ret);
 	return 0;
+}
+
+/* What is no whole number is as good as absent; one of more digits than fit is as large as any. */
+static int64_t stored_number(const char *text)
+{
+	int64_t number = 0;
+	size_t len = text ? strlen(text) : 0;
+	if (len > 0 && num_i64(text, len, 0, INT64_MAX, &number) < 0 &&
+	    strspn(text, "0123456789") == len)
+		number = INT64_MAX;
+	return number;
+}
+
+void function_autoscaling_read(const struct store_autoscaling *stored,
+                               struct store_function_change *ret)
+{
+	const int64_t numbers[] = {
+	    stored_number(stored->min_warm),
+	    stored_number(stored->max_active),
+	    stored_number(stored->target_concurrency),
+	    stored_number(stored->scale_down_after_seconds),
+	};
+	scale(numbers, ret);
 }
 
 int function_update_decode(const char *text, size_t len, json_t **ret_json,

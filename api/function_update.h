@@ -18,4 +18,8 @@ int function_update_decode(const char *body, size_t len, json_t **ret_json,
 int function_autoscaling_decode(json_t *json, struct store_function_change *ret,
                                 struct err *err) MUST_CHECK;
 
+/* The same of numbers that are stored: what is no whole number counts as absent. Never fails. */
+void function_autoscaling_read(const struct store_autoscaling *stored,
+                               struct store_function_change *ret);
+
 #endif

@@ -45,11 +45,9 @@ void handle_function_update(struct exchange *exchange);
 void handle_function_delete(struct exchange *exchange);
 void handle_function_create(struct exchange *exchange);
 void handle_function_cleanup(struct exchange *exchange);
-void handle_revision_list(struct exchange *exchange);
-void handle_revision_get(struct exchange *exchange);
+void handle_revision_find(struct exchange *exchange); /* all, or one */
 void handle_revision_create(struct exchange *exchange);
-void handle_alias_list(struct exchange *exchange);
-void handle_alias_get(struct exchange *exchange);
+void handle_alias_find(struct exchange *exchange); /* all, or one */
 void handle_alias_set(struct exchange *exchange);
 void handle_runtime_get(struct exchange *exchange);
 void handle_runtime_restart(struct exchange *exchange);

@@ -357,7 +357,7 @@ static void begin(struct publishing *p)
 	struct store_ref ref = step_ref(p->x);
 	p->store.team_id = p->x->team_id;
 	p->store.revision_id = uuid_random();
-	p->store.promote = p->creates || p->request.promote;
+	p->store.promote = p->request.promote;
 	if (p->sandbox.mount_count > 0)
 		p->store.attempt_id = uuid_random();
 	if (p->creates)
@@ -457,7 +457,7 @@ static void start(struct exchange *x, bool creates)
 	x->work = p;
 	x->work_free = publishing_free;
 	killpoint("api.received");
-	if (publish_request_decode(text, len, &p->request, &err) < 0) {
+	if (publish_request_decode(text, len, p->creates, &p->request, &err) < 0) {
 		exchange_fail(x, err.kind == ERR_REJECT ? 400 : 500, err.text);
 		return;
 	}

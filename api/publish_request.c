@@ -17,10 +17,13 @@ struct body {
 	const char *name;
 	json_t *source, *autoscaling;
 };
-static const struct json_field body_fields[] = {
+static const struct json_field function_fields[] = {
     FIELD(body, name, JSON_KIND_STR, FUNCTION_NAME_MAX),
     REQUIRED(body, source, JSON_KIND_OBJ, 0, 0),
     FIELD(body, autoscaling, JSON_KIND_OBJ, 0),
+};
+static const struct json_field revision_fields[] = {
+    REQUIRED(body, source, JSON_KIND_OBJ, 0, 0),
     {"promote", JSON_KIND_BOOL, offsetof(struct body, promote), offsetof(struct body, has_promote),
      0, 0},
 };
@@ -254,11 +257,13 @@ static int read_source(json_t *object, struct publish_request *ret, struct err *
 	return read_spec(source.revision_spec, ret, err);
 }
 
-static int read_body(struct publish_request *ret, struct err *err)
+/* What the other of the two routes takes is unknown here, and ignored like everything that is. */
+static int read_body(bool creates, struct publish_request *ret, struct err *err)
 {
 	struct body body = {0};
 	struct err why = {0};
-	if (json_decode(ret->body, body_fields, N_OF(body_fields), &body, &why) < 0)
+	if (json_decode(ret->body, creates ? function_fields : revision_fields,
+	                creates ? N_OF(function_fields) : N_OF(revision_fields), &body, &why) < 0)
 		return invalid(err, "", &why);
 	if (function_autoscaling_decode(body.autoscaling, &ret->change, &why) < 0)
 		return invalid(err, "autoscaling: ", &why);
@@ -267,7 +272,7 @@ static int read_body(struct publish_request *ret, struct err *err)
 	return read_source(body.source, ret, err);
 }
 
-int publish_request_decode(const char *text, size_t len, struct publish_request *ret,
+int publish_request_decode(const char *text, size_t len, bool creates, struct publish_request *ret,
                            struct err *err)
 {
 	struct err why = {0};
@@ -277,7 +282,7 @@ int publish_request_decode(const char *text, size_t len, struct publish_request 
 	ret->body = json_parse(text, len, &why);
 	if (!ret->body)
 		return invalid(err, "", &why);
-	return read_body(ret, err);
+	return read_body(creates, ret, err);
 }
 
 void publish_request_done(struct publish_request *request)

@@ -137,16 +137,14 @@ int reply_error(struct reply *reply, int status, const char *message, const char
 		(void)buf_str(reply->body, details);
 	}
 	(void)buf_str(reply->body, "}}");
-	if (reply->body->failed) {
-		reply_out_of_memory(reply->http);
-		return 500;
-	}
+	if (reply->body->failed)
+		return reply_out_of_memory(reply);
 	return send(reply, status, content_type, reply->body->data, reply->body->len);
 }
 
-void reply_out_of_memory(struct http_req *http)
+int reply_out_of_memory(struct reply *reply)
 {
 	static const char text[] =
 	    "{\"success\":false,\"error\":{\"code\":\"internal_error\",\"message\":\"out of memory\"}}";
-	http_reply(http, 500, content_type, text, sizeof(text) - 1, NULL, 0);
+	return send(reply, 500, content_type, text, sizeof(text) - 1);
 }

@@ -42,7 +42,7 @@ int reply_text(struct reply *reply, const char *type, const char *text, size_t l
 /* Sends {"success":false,"error":{"code":...,"message":...,"details":...}}; the code follows from the
  * status, `details` is a JSON text (NULL: left out). Returns the status. */
 int reply_error(struct reply *reply, int status, const char *message, const char *details);
-/* 500 without any memory of ours. */
-void reply_out_of_memory(struct http_req *http);
+/* 500 without any memory of ours; returns it. */
+int reply_out_of_memory(struct reply *reply);
 
 #endif

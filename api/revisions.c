@@ -11,133 +11,98 @@
 #include "step.h"
 
 static const char no_function[] = "function not found";
+static const char no_revision[] = "function revision not found";
 
-/* Answers one row, which x->rows holds, or 404. */
-static void finish_one(struct exchange *x, const char *name, bool found, const char *missing)
+/* ---- looking ---- */
+
+/* What a function has several of, as clients know it. */
+struct part {
+	const char *one, *all, *missing, *failed;
+};
+static const struct part revisions = {"revision", "revisions", no_revision,
+                                      "failed to get function revisions"};
+static const struct part aliases = {"alias", "aliases", "function alias not found",
+                                    "failed to get function aliases"};
+
+/* Answers with the rows: all, or the one that the path names. */
+static void send_part(struct exchange *x, const struct part *part)
 {
 	struct reply reply;
-	if (!found || x->row_count == 0) {
-		exchange_fail(x, 404, found ? missing : no_function);
+	if (!*x->match.sub) {
+		exchange_send_rows(x, part->all, "");
 		return;
 	}
 	struct buf *body = exchange_data(x, &reply);
-	(void)buf_printf(body, "\"%s\":", name);
+	(void)buf_printf(body, "\"%s\":", part->one);
 	(void)buf_add(body, x->rows.data, x->rows.len);
 	body->failed |= x->rows.failed;
 	exchange_send(x, &reply, 200);
 }
 
-static void finish_list(struct exchange *x, const char *name, bool found)
+/* After the last row. */
+static void finish(struct exchange *x, const struct part *part, bool found, const struct err *err)
 {
-	if (found)
-		exchange_send_rows(x, name, "");
-	else
+	if (err)
+		exchange_fail_store(x, err, part->failed);
+	else if (!found)
 		exchange_fail(x, 404, no_function);
-}
-
-/* ---- revisions ---- */
-
-static const char revision_failed[] = "failed to get function revisions";
-static const char no_revision[] = "function revision not found";
-
-static void on_revision_list(void *arg, const struct store_revision *revision, bool found,
-                             const struct err *err)
-{
-	struct exchange *x = arg;
-	if (revision)
-		function_json_revision(exchange_row(x), revision);
-	else if (err)
-		exchange_fail_store(x, err, revision_failed);
+	else if (*x->match.sub && x->row_count == 0)
+		exchange_fail(x, 404, part->missing);
 	else
-		finish_list(x, "revisions", found);
-}
-
-void handle_revision_list(struct exchange *x)
-{
-	struct err err = {0};
-	struct store_ref ref = step_ref(x);
-	step_asked(x, store_revision_find(step_pool(x), &ref, 0, on_revision_list, x, &err), &err,
-	           revision_failed);
+		send_part(x, part);
 }
 
 static void on_revision(void *arg, const struct store_revision *revision, bool found,
                         const struct err *err)
 {
-	struct exchange *x = arg;
 	if (revision)
-		function_json_revision(exchange_row(x), revision);
-	else if (err)
-		exchange_fail_store(x, err, revision_failed);
+		function_json_revision(exchange_row(arg), revision);
 	else
-		finish_one(x, "revision", found, no_revision);
+		finish(arg, &revisions, found, err);
 }
 
-void handle_revision_get(struct exchange *x)
+void handle_revision_find(struct exchange *x)
 {
 	struct err err = {0};
 	struct store_ref ref = step_ref(x);
-	int64_t number;
-	if (num_i64(x->match.sub, strlen(x->match.sub), 1, INT32_MAX, &number) < 0)
+	int64_t number = 0;
+	const char *text = x->match.sub;
+	if (*text && num_i64(text, strlen(text), 1, INT32_MAX, &number) < 0)
 		exchange_fail(x, 400, "revision number must be greater than zero");
 	else
 		step_asked(x, store_revision_find(step_pool(x), &ref, number, on_revision, x, &err), &err,
-		           revision_failed);
-}
-
-/* ---- aliases ---- */
-
-static const char alias_failed[] = "failed to get function aliases";
-
-static void on_alias_list(void *arg, const struct store_alias *alias, bool found,
-                          const struct err *err)
-{
-	struct exchange *x = arg;
-	if (alias)
-		function_json_alias(exchange_row(x), alias);
-	else if (err)
-		exchange_fail_store(x, err, alias_failed);
-	else
-		finish_list(x, "aliases", found);
-}
-
-void handle_alias_list(struct exchange *x)
-{
-	struct err err = {0};
-	struct store_ref ref = step_ref(x);
-	step_asked(x, store_alias_find(step_pool(x), &ref, NULL, on_alias_list, x, &err), &err,
-	           alias_failed);
+		           revisions.failed);
 }
 
 static void on_alias(void *arg, const struct store_alias *alias, bool found, const struct err *err)
 {
 	struct exchange *x = arg;
-	if (alias) {
-		write_etag(x, alias->updated_at_us);
-		function_json_alias(exchange_row(x), alias);
-	} else if (err) {
-		exchange_fail_store(x, err, alias_failed);
-	} else {
-		finish_one(x, "alias", found, "function alias not found");
+	if (!alias) {
+		finish(x, &aliases, found, err);
+		return;
 	}
+	if (*x->match.sub)
+		write_etag(x, alias->updated_at_us);
+	function_json_alias(exchange_row(x), alias);
 }
 
-void handle_alias_get(struct exchange *x)
+void handle_alias_find(struct exchange *x)
 {
 	struct err err = {0};
 	struct store_ref ref = step_ref(x);
-	step_asked(x, store_alias_find(step_pool(x), &ref, x->match.sub, on_alias, x, &err), &err,
-	           alias_failed);
+	const char *alias = *x->match.sub ? x->match.sub : NULL;
+	step_asked(x, store_alias_find(step_pool(x), &ref, alias, on_alias, x, &err), &err,
+	           aliases.failed);
 }
 
-/* ---- pointing one ---- */
+/* ---- pointing an alias ---- */
 
 static const char set_failed[] = "failed to set function alias";
 
 static void finish_set(struct exchange *x, const struct store_alias *alias)
 {
-	write_etag(x, alias->updated_at_us);
-	function_json_alias(exchange_row(x), alias);
-	finish_one(x, "alias", true, "");
+	on_alias(x, alias, true, NULL);
+	finish(x, &aliases, true, NULL);
 }
 
 static void on_set(void *arg, enum store_alias_outcome outcome, const struct store_alias *alias,

@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "base/hash.h"
+#include "base/num.h"
 #include "naming.h"
 
 /* clang-format off */
@@ -132,6 +134,17 @@ static const struct json_field rate_fields[] = {
     REQUIRED(rate_object, burst, JSON_KIND_I64, 0, INT32_MAX),
 };
 
+/* What whoever asks is compared with: of another form, it would let nobody in. NULL: absent. */
+static int check_digest(const char *name, const char *text, struct err *err)
+{
+	uint8_t digest[HASH_SIZE];
+	if (!text)
+		return err_set(err, ERR_REJECT, "bad_json", "route.auth: %s is missing", name);
+	if (strlen(text) != 2 * sizeof(digest) || num_unhex(text, 2 * sizeof(digest), digest) < 0)
+		return err_set(err, ERR_REJECT, "bad_json", "route.auth: %s must have 64 hex digits", name);
+	return 0;
+}
+
 static int check_auth(json_t *object, struct err *err)
 {
 	static const char *const modes[] = {"none", "bearer", "header", NULL};
@@ -139,11 +152,12 @@ static int check_auth(json_t *object, struct err *err)
 	if (decode("route.auth", object, auth_fields, N_OF(auth_fields), &auth, err) < 0)
 		return -1;
 	const char *mode = auth.mode ? auth.mode : "none";
-	if (strcmp(mode, "bearer") == 0 && !auth.bearer_token_sha256)
-		return err_set(err, ERR_REJECT, "bad_json", "route.auth: bearer_token_sha256 is missing");
-	if (strcmp(mode, "header") == 0 && (!auth.header_name || !auth.header_value_sha256))
-		return err_set(err, ERR_REJECT, "bad_json",
-		               "route.auth: header_name or header_value_sha256 is missing");
+	bool bearer = strcmp(mode, "bearer") == 0, header = strcmp(mode, "header") == 0;
+	if (header && !auth.header_name)
+		return err_set(err, ERR_REJECT, "bad_json", "route.auth: header_name is missing");
+	if ((bearer && check_digest("bearer_token_sha256", auth.bearer_token_sha256, err) < 0) ||
+	    (header && check_digest("header_value_sha256", auth.header_value_sha256, err) < 0))
+		return -1;
 	if (!auth.mode && json_object_set_new(object, "mode", json_string(mode)) < 0)
 		return err_oom(err);
 	return one_of("route.auth.mode", mode, modes, err);

@@ -27,10 +27,12 @@ static const struct row_col runtime_cols[] = {
     COL(store_runtime, team_id, ROW_UUID),
     {"mapped_at", ROW_TIME, offsetof(struct store_runtime, mapped_at_us)},
     COL(store_runtime, recent_events, ROW_JSON),
-    COL(store_runtime, min_warm, ROW_I64),
-    COL(store_runtime, max_active, ROW_I64),
-    COL(store_runtime, target_concurrency, ROW_I64),
-    COL(store_runtime, scale_down_after_seconds, ROW_I64),
+    {"min_warm", ROW_TEXT, offsetof(struct store_runtime, autoscaling.min_warm)},
+    {"max_active", ROW_TEXT, offsetof(struct store_runtime, autoscaling.max_active)},
+    {"target_concurrency", ROW_TEXT,
+     offsetof(struct store_runtime, autoscaling.target_concurrency)},
+    {"scale_down_after_seconds", ROW_TEXT,
+     offsetof(struct store_runtime, autoscaling.scale_down_after_seconds)},
 };
 static const struct row_shape runtime_shape = {runtime_cols, N_OF(runtime_cols),
                                                sizeof(struct store_runtime)};

@@ -7,13 +7,18 @@
 #include "base/hash.h"
 #include "pg.h"
 
+/* The numbers of an autoscaling as they are stored, which another program may have done: any text. NULL: none. */
+struct store_autoscaling {
+	const char *min_warm, *max_active, *target_concurrency, *scale_down_after_seconds;
+};
+
 /* A function as docs/api.md describes it. Texts are borrowed. */
 struct store_function {
 	struct uuid id, team_id, active_revision_id /* nil: none */, created_by /* nil: none */;
 	const char *name, *slug, *domain_label;
 	bool enabled;
 	int64_t created_at_us, updated_at_us, deleted_at_us /* 0: not deleted */;
-	int64_t min_warm, max_active, target_concurrency, scale_down_after_seconds;
+	struct store_autoscaling autoscaling;
 };
 
 /* The runtime of the active revision. */
@@ -27,7 +32,7 @@ struct store_runtime {
 	int64_t
 	    mapped_at_us; /* since when the ledger has the sandbox; 0: it does not, or is not asked */
 	const char *recent_events; /* a JSON array; NULL: none, or not asked for */
-	int64_t min_warm, max_active, target_concurrency, scale_down_after_seconds;
+	struct store_autoscaling autoscaling;
 };
 
 /* `function` is NULL with err NULL: there is none for this team (404). */

@@ -20,10 +20,10 @@
 	{prefix "created_at", ROW_TIME, offsetof(struct type, at created_at_us)}, \
 	{prefix "updated_at", ROW_TIME, offsetof(struct type, at updated_at_us)}, \
 	{prefix "deleted_at", ROW_TIME, offsetof(struct type, at deleted_at_us)}, \
-	{prefix "min_warm", ROW_I64, offsetof(struct type, at min_warm)}, \
-	{prefix "max_active", ROW_I64, offsetof(struct type, at max_active)}, \
-	{prefix "target_concurrency", ROW_I64, offsetof(struct type, at target_concurrency)}, \
-	{prefix "scale_down_after_seconds", ROW_I64, offsetof(struct type, at scale_down_after_seconds)}
+	{prefix "min_warm", ROW_TEXT, offsetof(struct type, at autoscaling.min_warm)}, \
+	{prefix "max_active", ROW_TEXT, offsetof(struct type, at autoscaling.max_active)}, \
+	{prefix "target_concurrency", ROW_TEXT, offsetof(struct type, at autoscaling.target_concurrency)}, \
+	{prefix "scale_down_after_seconds", ROW_TEXT, offsetof(struct type, at autoscaling.scale_down_after_seconds)}
 /* clang-format on */
 
 /* Begins the parameters: $1, $2, $3 of every statement about one function. */

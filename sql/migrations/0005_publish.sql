@@ -18,12 +18,17 @@ CREATE TABLE sandsweep.publish_steps (
 );
 CREATE INDEX publish_steps_lost ON sandsweep.publish_steps (team_id, asked_at) WHERE answered_at IS NULL;
 
--- What a publish that is given up has made goes at once: no revision ever names it.
+-- What a publish that is given up has made goes at once: no revision ever names it. (Its team is asked for because
+-- the API, which writes a publish down, says of which revision it is.)
 CREATE FUNCTION sandsweep.publish_undo(attempt sandsweep.publish_attempts) RETURNS void LANGUAGE sql AS $$
-    SELECT sandsweep.release_revision(attempt.function_id, attempt.revision_id, 'publish_failed');
+    UPDATE sandsweep.owned_resources
+        SET state = 'released', released_at = clock_timestamp(), release_reason = 'publish_failed'
+        WHERE function_id = attempt.function_id AND revision_id = attempt.revision_id AND team_id = attempt.team_id
+          AND stage = 'in_use';
     UPDATE sandsweep.owned_resources
         SET state = 'doomed', doomed_at = clock_timestamp(), due_at = clock_timestamp(), doom_reason = 'publish_failed'
-        WHERE function_id = attempt.function_id AND revision_id = attempt.revision_id AND state = 'released'
+        WHERE function_id = attempt.function_id AND revision_id = attempt.revision_id AND team_id = attempt.team_id
+          AND state = 'released'
 $$;
 
 -- The team of the transaction. NULL: none was named, and then nothing is anybody's.

@@ -149,8 +149,9 @@ END $$;
 --   ours: the rule holds for the owner too, who has a policy as the others have (a constant one, of which no
 --     plan knows)
 --   the function tables: others use them, with roles that are not known here, so everybody has the constant
---     policy, and a second one narrows what sandsweep_api sees. Their owner stands outside, as before: it
---     must be able to dump them, and our triggers must see all of them whatever roles it is a member of.
+--     policy, and a second one narrows what sandsweep_api sees. A revision of the team's must also be of one
+--     of its functions. Their owner stands outside, as before: it must be able to dump them, and our triggers
+--     must see all of them whatever roles it is a member of.
 CREATE FUNCTION sandsweep.keep_tenants_apart() RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     of_team CONSTANT text := 'team_id = sandsweep.team()';
@@ -188,6 +189,11 @@ BEGIN
         IF item.shared THEN
             EXECUTE format('CREATE POLICY sandsweep_everybody ON %s USING (true)', item.name);
             EXECUTE format('CREATE POLICY sandsweep_team ON %s AS RESTRICTIVE TO sandsweep_api USING (%s)', item.name, item.rule);
+            -- (For INSERT alone: it may not change whose a revision is, and only publishing pays for it.)
+            IF item.name = 'shared_gateway.functions_revisions' THEN
+                EXECUTE format('CREATE POLICY sandsweep_function ON %s AS RESTRICTIVE FOR INSERT TO sandsweep_api WITH CHECK (%s)',
+                               item.name, of_function);
+            END IF;
             CONTINUE;
         END IF;
         EXECUTE format('ALTER TABLE %s FORCE ROW LEVEL SECURITY', item.name);

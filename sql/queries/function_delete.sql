@@ -33,10 +33,10 @@ WITH known AS (
 ), answer AS (
     SELECT d.id, d.team_id, d.active_revision_id, d.created_by, d.name, d.slug, d.domain_label, d.enabled,
            d.created_at, d.updated_at, d.deleted_at,
-           coalesce((d.autoscaling ->> 'min_warm')::bigint, 0) AS min_warm,
-           coalesce((d.autoscaling ->> 'max_active')::bigint, 20) AS max_active,
-           coalesce((d.autoscaling ->> 'target_concurrency')::bigint, 80) AS target_concurrency,
-           coalesce((d.autoscaling ->> 'scale_down_after_seconds')::bigint, 300) AS scale_down_after_seconds
+           d.autoscaling ->> 'min_warm' AS min_warm,
+           d.autoscaling ->> 'max_active' AS max_active,
+           d.autoscaling ->> 'target_concurrency' AS target_concurrency,
+           d.autoscaling ->> 'scale_down_after_seconds' AS scale_down_after_seconds
     FROM deleted d
 ), kept AS (
     INSERT INTO sandsweep.idempotency_keys (team_id, key, fingerprint, result)

@@ -45,10 +45,10 @@ WITH known AS (
 ), answer AS (
     SELECT c.id, c.team_id, c.active_revision_id, c.created_by, c.name, c.slug, c.domain_label, c.enabled,
            c.created_at, c.updated_at, c.deleted_at,
-           coalesce((c.autoscaling ->> 'min_warm')::bigint, 0) AS min_warm,
-           coalesce((c.autoscaling ->> 'max_active')::bigint, 20) AS max_active,
-           coalesce((c.autoscaling ->> 'target_concurrency')::bigint, 80) AS target_concurrency,
-           coalesce((c.autoscaling ->> 'scale_down_after_seconds')::bigint, 300) AS scale_down_after_seconds
+           c.autoscaling ->> 'min_warm' AS min_warm,
+           c.autoscaling ->> 'max_active' AS max_active,
+           c.autoscaling ->> 'target_concurrency' AS target_concurrency,
+           c.autoscaling ->> 'scale_down_after_seconds' AS scale_down_after_seconds
     FROM changed c
 ), kept AS (
     INSERT INTO sandsweep.idempotency_keys (team_id, key, fingerprint, result)

@@ -5,6 +5,6 @@ SELECT x.id, x.team_id, x.active_revision_id, x.created_by, x.name, x.slug, x.do
 FROM sandsweep.idempotency_result($1::uuid, $2, $3) AS k (result),
      jsonb_to_record(k.result) AS x (
          id uuid, team_id uuid, active_revision_id uuid, created_by uuid, name text, slug text, domain_label text,
-         enabled boolean, created_at timestamptz, updated_at timestamptz, deleted_at timestamptz, min_warm bigint,
-         max_active bigint, target_concurrency bigint, scale_down_after_seconds bigint)
+         enabled boolean, created_at timestamptz, updated_at timestamptz, deleted_at timestamptz, min_warm text,
+         max_active text, target_concurrency text, scale_down_after_seconds text)
 WHERE k.result IS NOT NULL

@@ -5,6 +5,6 @@ SELECT x.function_id, x.revision_id, x.revision_number, x.enabled, x.sandbox_id,
 FROM sandsweep.idempotency_result($1::uuid, $2, $3) AS k (result),
      jsonb_to_record(k.result) AS x (
          function_id uuid, revision_id uuid, revision_number integer, enabled boolean, sandbox_id text,
-         context_id text, runtime_updated_at timestamptz, team_id uuid, mapped_at timestamptz, recent_events jsonb, min_warm bigint, max_active bigint,
-         target_concurrency bigint, scale_down_after_seconds bigint)
+         context_id text, runtime_updated_at timestamptz, team_id uuid, mapped_at timestamptz, recent_events jsonb, min_warm text, max_active text,
+         target_concurrency text, scale_down_after_seconds text)
 WHERE k.result IS NOT NULL

@@ -43,10 +43,10 @@ WITH target AS (
            t.enabled, NULL::text AS sandbox_id, NULL::text AS context_id,
            NULL::timestamptz AS runtime_updated_at, $1::uuid AS team_id, NULL::timestamptz AS mapped_at,
            NULL::jsonb AS recent_events,
-           coalesce((t.autoscaling ->> 'min_warm')::bigint, 0) AS min_warm,
-           coalesce((t.autoscaling ->> 'max_active')::bigint, 20) AS max_active,
-           coalesce((t.autoscaling ->> 'target_concurrency')::bigint, 80) AS target_concurrency,
-           coalesce((t.autoscaling ->> 'scale_down_after_seconds')::bigint, 300) AS scale_down_after_seconds
+           t.autoscaling ->> 'min_warm' AS min_warm,
+           t.autoscaling ->> 'max_active' AS max_active,
+           t.autoscaling ->> 'target_concurrency' AS target_concurrency,
+           t.autoscaling ->> 'scale_down_after_seconds' AS scale_down_after_seconds
     FROM target t
     LEFT JOIN shared_gateway.functions_revisions r ON r.id = t.active_revision_id
 ), kept AS (

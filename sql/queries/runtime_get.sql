@@ -35,9 +35,9 @@ SELECT t.id AS function_id, r.id AS revision_id, coalesce(r.revision_number, 0) 
        r.runtime_updated_at, t.team_id,
        (SELECT m.created_at FROM runtimes m WHERE m.resource_id = r.runtime_sandbox_id) AS mapped_at,
        (SELECT list FROM events) AS recent_events,
-       coalesce((t.autoscaling ->> 'min_warm')::bigint, 0) AS min_warm,
-       coalesce((t.autoscaling ->> 'max_active')::bigint, 20) AS max_active,
-       coalesce((t.autoscaling ->> 'target_concurrency')::bigint, 80) AS target_concurrency,
-       coalesce((t.autoscaling ->> 'scale_down_after_seconds')::bigint, 300) AS scale_down_after_seconds
+       t.autoscaling ->> 'min_warm' AS min_warm,
+       t.autoscaling ->> 'max_active' AS max_active,
+       t.autoscaling ->> 'target_concurrency' AS target_concurrency,
+       t.autoscaling ->> 'scale_down_after_seconds' AS scale_down_after_seconds
 FROM target t
 LEFT JOIN shared_gateway.functions_revisions r ON r.id = t.active_revision_id

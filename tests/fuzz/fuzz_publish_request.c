@@ -111,7 +111,7 @@ static void check_refused(const struct err *err)
 	       strncmp(err->text, "source.", 7) == 0);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+static void check_decode(const uint8_t *data, size_t size, bool creates)
 {
 	struct publish_request request;
 	struct err err = {0};
@@ -120,12 +120,19 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (!text)
 		abort();
 	memcpy(text, data, size);
-	int rc = publish_request_decode(text, size, &request, &err);
+	int rc = publish_request_decode(text, size, creates, &request, &err);
 	free(text);
 	if (rc == 0)
 		check_taken(&request);
 	else
 		check_refused(&err);
+	assert(rc != 0 || (creates ? request.promote : !request.change.name));
 	publish_request_done(&request);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	check_decode(data, size, true);
+	check_decode(data, size, false);
 	return 0;
 }

@@ -504,6 +504,36 @@ def test_put_refused(api: Api, house: House, body: bytes, message: str) -> None:
     assert audits(house.stack, f) == []
 
 
+@pytest.mark.parametrize(
+    "stored, shown",
+    [
+        ({}, SCALE),
+        ([], SCALE),
+        ("x", SCALE),
+        (None, SCALE),
+        ({"min_warm": 1.5, "max_active": "x", "target_concurrency": None, "scale_down_after_seconds": {}}, SCALE),
+        ({"min_warm": 10**18, "max_active": 10**19, "target_concurrency": 10**300, "scale_down_after_seconds": -(10**40)},
+         {"min_warm": 100, "max_active": 1000, "target_concurrency": 1000, "scale_down_after_seconds": 300}),
+        ({"min_warm": 7, "max_active": 5, "target_concurrency": 0, "scale_down_after_seconds": 1, "more": 1},
+         {"min_warm": 5, "max_active": 5, "target_concurrency": 80, "scale_down_after_seconds": 30}),
+    ],
+)  # fmt: skip
+def test_whatever_is_stored_as_autoscaling(api: Api, house: House, stored: Any, shown: dict[str, int]) -> None:
+    f = house.function()
+    key = api.key(f.team)
+    house.stack.sql("UPDATE shared_gateway.functions SET autoscaling = %s WHERE id = %s", (json.dumps(stored), f.id))
+    assert data_of(api.request("GET", LIST, key))["functions"][0]["autoscaling"] == shown
+    assert data_of(api.request("GET", f"{LIST}?limit=1", key))["functions"][0]["autoscaling"] == shown
+    assert data_of(api.request("GET", url(f, "/runtime"), key))["runtime"]["autoscaling"] == shown
+    for _ in range(2):  # done, and said again
+        again = {"Idempotency-Key": "recycle"}
+        assert data_of(api.request("POST", url(f, "/runtime/recycle"), key, headers=again))["runtime"]["autoscaling"] == shown
+    for method, body in [("GET", None), ("PUT", {"name": "Renamed"}), ("PUT", {"name": "Renamed"}), ("DELETE", None), ("DELETE", None)]:
+        again = {"Idempotency-Key": method}
+        assert data_of(api.request(method, url(f), key, body, again))["function"]["autoscaling"] == shown
+    assert house.stack.sql("SELECT autoscaling FROM shared_gateway.functions WHERE id = %s", (f.id,)) == [(stored,)], "it is not ours to correct"
+
+
 def test_duplicate_names_are_allowed(api: Api, house: House, team: str, key: str) -> None:
     for f in (house.function(team), house.function(team)):
         assert data_of(api.request("PUT", url(f), key, {"name": "Same"}))["function"]["name"] == "Same"

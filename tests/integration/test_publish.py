@@ -224,6 +224,14 @@ def test_bodies_that_are_refused(api: Api, key: str, body: bytes) -> None:
     assert error(api.request("POST", LIST, key, body))[:2] == (400, "bad_request")
 
 
+def test_fields_of_the_other_route_are_unknown(api: Api, key: str) -> None:
+    """What a route does not take is ignored, of whatever type it is."""
+    status, _, made = api.request("POST", LIST, key, {"name": "shop", "source": spec(), "promote": "no"})
+    assert status == 201 and made["data"]["alias"]["alias"] == "production"
+    status, _, added = api.request("POST", f"{LIST}/shop/revisions", key, {"source": spec(), "promote": False, "name": 7, "autoscaling": []})
+    assert status == 201 and added["data"]["promoted"] is False
+
+
 # ---- names ----
 
 

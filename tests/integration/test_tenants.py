@@ -289,6 +289,14 @@ def test_with_a_team_only_its_own(tables: Tables) -> None:
     assert looked >= 6 and written >= 6
 
 
+def test_a_revision_is_of_its_teams_function(tables: Tables) -> None:
+    revisions = "shared_gateway.functions_revisions"
+    next = {**tables.rows(revisions, tables.mine.team)[0], "id": str(uuid.uuid4()), "revision_number": 99, "runtime_sandbox_id": None}
+    assert tables.insert(revisions, tables.mine.team, next) == 1
+    for other in (tables.theirs.id, str(uuid.uuid4())):
+        assert tables.insert(revisions, tables.mine.team, {**next, "function_id": other}) == "42501"
+
+
 def test_the_triggers_see_everything(tables: Tables) -> None:
     """What they guard holds over all teams: a sandbox that another team's revision was published from is never
     written down as ours, whoever maps it."""
@@ -307,6 +315,14 @@ def test_a_publish_is_its_teams(tables: Tables) -> None:
         assert tables.try_as_api(team, ask, (of[tables.theirs.team],)) == "SW005"
         assert tables.try_as_api(team, "SELECT sandsweep.publish_fail(%s, true)", (of[tables.theirs.team],)) == 1, "nothing has changed, see try_as_api"
     assert tables.try_as_api(tables.mine.team, ask, (of[tables.mine.team],)) == 1
+
+
+def test_a_publish_gives_up_what_is_its_teams(tables: Tables) -> None:
+    """Written down for another team's revision, it lets go of nothing of that revision's."""
+    attempt = {"id": str(uuid.uuid4()), "team": tables.mine.team, "function": tables.theirs.id, "revision": tables.theirs.active.id}
+    begin_and_fail = """INSERT INTO sandsweep.publish_attempts (id, team_id, function_id, revision_id)
+        VALUES (%(id)s, %(team)s, %(function)s, %(revision)s); SELECT sandsweep.publish_fail(%(id)s, true)"""
+    assert tables.try_as_api(tables.mine.team, begin_and_fail, attempt) == 1, "nothing has changed, see try_as_api"
 
 
 def test_a_key_is_found_only_by_who_knows_it(tables: Tables) -> None:
@@ -448,7 +464,7 @@ def test_many_teams_over_one_connection(house: House, cache_ms: str) -> None:
     functions = [house.function(volumes=0) for _ in range(24)]
     poisoned = house.function(volumes=0)
     headers = {f.team: {"Authorization": f"Bearer {key}", "X-Team-ID": f.team} for key in [own.key(None)] for f in [*functions, poisoned]}
-    house.stack.sql("""UPDATE shared_gateway.functions SET autoscaling = '{"min_warm": "many"}' WHERE id = %s""", (poisoned.id,))
+    house.stack.sql("UPDATE shared_gateway.functions_revisions SET restore_mounts = '{}' WHERE id = %s", (poisoned.active.id,))  # no array
     wrong: list[Any] = []
 
     def ask(i: int) -> None:
@@ -467,7 +483,7 @@ def test_many_teams_over_one_connection(house: House, cache_ms: str) -> None:
                 wrong.append((round[kind][:2], status, answer))
 
     def poison() -> None:
-        for status, answer in answers(own.port, headers[poisoned.team], [("GET", f"{LIST}/{poisoned.id}", None)] * 200):
+        for status, answer in answers(own.port, headers[poisoned.team], [("GET", f"{LIST}/{poisoned.id}/revisions", None)] * 200):
             if status == 200:
                 wrong.append(("poisoned", status, answer))
 

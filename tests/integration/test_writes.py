@@ -193,6 +193,7 @@ def test_versions_of_an_alias(api: Api, key: str) -> None:
     assert error(api.request("PUT", url, key, one, {"If-Match": "*"})) == (412, "conflict", "the alias has changed"), "it is not there yet"
     tag = api.request("PUT", url, key, one)[1]["etag"]
     assert api.request("GET", url, key)[1]["etag"] == tag
+    assert "etag" not in api.request("GET", f"{LIST}/tags/aliases", key)[1], "a list is no version of one of them"
     newer = api.request("PUT", url, key, one, {"If-Match": tag})[1]["etag"]
     assert error(api.request("PUT", url, key, one, {"If-Match": tag}))[0] == 412
     assert api.request("PUT", url, key, one, {"If-Match": f"{newer}, {tag}"})[0] == 200

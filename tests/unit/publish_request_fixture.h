@@ -97,16 +97,22 @@ static void say(const struct publish_request *request, char *text, size_t size)
 }
 
 /* Decodes a copy of exactly its length, so that a read past it is seen. */
-static int decode(const char *body, size_t len, struct publish_request *ret, struct err *err)
+static int decode_of(bool creates, const char *body, size_t len, struct publish_request *ret,
+                     struct err *err)
 {
 	char *copy = malloc(len ? len : 1);
 	assert_non_null(copy);
 	memcpy(copy, body, len);
 	memset(ret, 0xa5, sizeof(*ret));
-	int rc = publish_request_decode(copy, len, ret, err);
+	int rc = publish_request_decode(copy, len, creates, ret, err);
 	memset(copy, '#', len);
 	free(copy);
 	return rc;
+}
+
+static int decode(const char *body, size_t len, struct publish_request *ret, struct err *err)
+{
+	return decode_of(true, body, len, ret, err);
 }
 
 #endif

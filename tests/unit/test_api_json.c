@@ -88,7 +88,7 @@ static void test_request_ids(void **state)
 #define T4 "44444444-4444-4444-4444-444444444444"
 #define SCALE                                                                    \
 	"\"autoscaling\":{\"min_warm\":1,\"max_active\":2,\"target_concurrency\":3," \
-	"\"scale_down_after_seconds\":4}"
+	"\"scale_down_after_seconds\":40}"
 
 struct function_row {
 	const char *name, *suffix;
@@ -110,10 +110,7 @@ static const struct function_row functions[] = {
       .created_at_us = 1000000,
       .updated_at_us = 2000001,
       .deleted_at_us = 3000000,
-      .min_warm = 1,
-      .max_active = 2,
-      .target_concurrency = 3,
-      .scale_down_after_seconds = 4},
+      .autoscaling = {"1", "2", "3", "40"}},
      "{\"id\":\"" T1 "\",\"team_id\":\"" T2 "\",\"name\":\"A \\\"b\\\" \xc3\xbc\\u000a\","
      "\"slug\":\"a-b\",\"domain_label\":\"A-b-01234567\",\"active_revision_id\":\"" T3 "\","
      "\"enabled\":true," SCALE ",\"created_by\":\"" T4 "\","
@@ -130,10 +127,7 @@ static const struct function_row functions[] = {
       .domain_label = "s",
       .created_at_us = 1000000,
       .updated_at_us = 1000000,
-      .min_warm = 1,
-      .max_active = 2,
-      .target_concurrency = 3,
-      .scale_down_after_seconds = 4},
+      .autoscaling = {"1", "2", "3", "40"}},
      "{\"id\":\"" T1 "\",\"team_id\":\"" T2
      "\",\"name\":\"\",\"slug\":\"s\",\"domain_label\":\"s\","
      "\"enabled\":false," SCALE ",\"created_at\":\"1970-01-01T00:00:01.000000Z\","
@@ -232,10 +226,7 @@ static struct store_runtime runtime_of(const struct runtime_row *row)
 	                              .runtime_updated_at_us = row->updated_at_us,
 	                              .mapped_at_us = row->mapped_at_us,
 	                              .recent_events = row->recent_events,
-	                              .min_warm = 1,
-	                              .max_active = 2,
-	                              .target_concurrency = 3,
-	                              .scale_down_after_seconds = 4};
+	                              .autoscaling = {"1", "2", "3", "40"}};
 }
 
 static void test_runtimes(void **state)

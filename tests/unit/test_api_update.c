@@ -1,5 +1,5 @@
 /* function_update_decode: one row per body; bounds at the maximum and one past it; and every
- * allocation made to fail once. */
+ * allocation made to fail once. function_autoscaling_read: what may be stored. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -157,6 +157,40 @@ static void test_rows(void **state)
 	}
 }
 
+/* ---- what is stored ---- */
+
+#define D30 "123456789012345678901234567890"
+
+static const struct stored_row {
+	struct store_autoscaling stored;
+	const char *want;
+} stored_rows[] = {
+    {{NULL, NULL, NULL, NULL}, "0/20/80/300"},
+    {{"1", "2", "3", "40"}, "1/2/3/40"},
+    {{"0", "0", "0", "0"}, "0/20/80/300"},
+    {{"100", "1000", "1000", "86400"}, "100/1000/1000/86400"},
+    {{"101", "1001", "1001", "86401"}, "100/1000/1000/86400"},
+    {{"9223372036854775807", "9223372036854775808", D30, D30 D30}, "100/1000/1000/86400"},
+    {{"-1", "-1", "-9223372036854775809", "-" D30}, "0/20/80/300"},
+    {{"21", NULL, NULL, "29"}, "20/20/80/30"},
+    {{"1.5", "1.0", "1e3", "-1.5"}, "0/20/80/300"},
+    {{"", "many", "12x", " 40"}, "0/20/80/300"},
+    {{"true", "{}", "[1]", "+40"}, "0/20/80/300"},
+};
+
+static void test_what_is_stored(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < N_OF(stored_rows); i++) {
+		struct store_function_change change = {0};
+		char got[512], want[512];
+		function_autoscaling_read(&stored_rows[i].stored, &change);
+		spell(&change, got, sizeof(got));
+		(void)snprintf(want, sizeof(want), "-|-|%s", stored_rows[i].want);
+		assert_string_equal(got, want);
+	}
+}
+
 /* ---- memory that runs out ---- */
 
 static long allocations_left, blocks;
@@ -204,6 +238,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_rows),
+	    cmocka_unit_test(test_what_is_stored),
 	    cmocka_unit_test(test_every_allocation_fails_once),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

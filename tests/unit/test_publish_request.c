@@ -258,7 +258,7 @@ static const struct row {
     {"provenance a list", FROM("{" IDS ",\"provenance\":[]}"), NULL,
      BAD "source: provenance must be an object"},
 
-    /* a new function's name and numbers, a revision's promotion */
+    /* a name, numbers */
     {"name", WITH("\"name\":\"My app\""), "\"My app\" sb-1/web", NULL},
     {"name with space around", WITH("\"name\":\" a \""), "\" a \" sb-1/web", NULL},
     {"name of the longest", WITH("\"name\":\"" X255 "\""), "\"" X255 "\" sb-1/web", NULL},
@@ -267,11 +267,6 @@ static const struct row {
     {"name null", WITH("\"name\":null"), "sb-1/web", NULL},
     {"name too long", WITH("\"name\":\"" X255 "x\""), NULL, BAD "name must have 0 to 255 bytes"},
     {"name a number", WITH("\"name\":7"), NULL, BAD "name must be a string"},
-    {"promote", WITH("\"promote\":true"), "sb-1/web", NULL},
-    {"not to promote", WITH("\"promote\":false"), "unpromoted sb-1/web", NULL},
-    {"promote null", WITH("\"promote\":null"), "sb-1/web", NULL},
-    {"promote a text", WITH("\"promote\":\"false\""), NULL, BAD "promote must be true or false"},
-    {"promote a number", WITH("\"promote\":0"), NULL, BAD "promote must be true or false"},
     {"autoscaling",
      WITH("\"autoscaling\":{\"min_warm\":1,\"max_active\":2,\"target_concurrency\":3,"
           "\"scale_down_after_seconds\":40}"),
@@ -289,10 +284,11 @@ static const struct row {
     {"autoscaling with a fraction", WITH("\"autoscaling\":{\"max_active\":1.5}"), NULL,
      BAD "autoscaling: max_active must be " ANY_NUMBER},
     {"all of it",
-     "{\"name\":\"n\",\"promote\":false,\"autoscaling\":{\"min_warm\":2},\"source\":{\"type\":"
+     "{\"name\":\"n\",\"promote\":7,\"autoscaling\":{\"min_warm\":2},\"source\":{\"type\":"
      "\"revision_spec\",\"provenance\":{\"a\":1},\"revision_spec\":" SPEC(
          ",\"mounts\":[" MOUNT("/a", "v1") "]") "}}",
-     "\"n\" 2/20/80/300 unpromoted tpl:web v1 at /a {\"a\":1}", NULL},
+     "\"n\" 2/20/80/300 tpl:web v1 at /a {\"a\":1}", NULL},
+    {"it is promoted, whatever is said", WITH("\"promote\":false"), "sb-1/web", NULL},
 
     /* the body */
     {"no body", "", NULL, BAD "the body is empty"},
@@ -305,6 +301,21 @@ static const struct row {
     {"a text", "\"source\"", NULL, BAD "a JSON object is expected"},
 };
 
+/* One more revision of a function that is there. */
+static const struct row revision_rows[] = {
+    {"the least", FROM("{" IDS "}"), "sb-1/web", NULL},
+    {"no source", "{\"promote\":true}", NULL, BAD "source is missing"},
+    {"promote", WITH("\"promote\":true"), "sb-1/web", NULL},
+    {"not to promote", WITH("\"promote\":false"), "unpromoted sb-1/web", NULL},
+    {"promote null", WITH("\"promote\":null"), "sb-1/web", NULL},
+    {"promote a text", WITH("\"promote\":\"false\""), NULL, BAD "promote must be true or false"},
+    {"promote a number", WITH("\"promote\":0"), NULL, BAD "promote must be true or false"},
+    {"it has no name and no numbers", WITH("\"name\":\"n\",\"autoscaling\":{\"min_warm\":1}"),
+     "sb-1/web", NULL},
+    {"which may be of any type", WITH("\"promote\":false,\"name\":7,\"autoscaling\":[]"),
+     "unpromoted sb-1/web", NULL},
+};
+
 static void check_refusal(const struct row *row, const struct err *err)
 {
 	if (strcmp(err->text, row->error) != 0)
@@ -313,15 +324,14 @@ static void check_refusal(const struct row *row, const struct err *err)
 	assert_string_equal(err->code, "bad_request");
 }
 
-static void test_rows(void **state)
+static void check_rows(bool creates, const struct row *table, size_t count)
 {
-	(void)state;
-	for (size_t i = 0; i < N_OF(rows); i++) {
-		const struct row *row = &rows[i];
+	for (size_t i = 0; i < count; i++) {
+		const struct row *row = &table[i];
 		struct publish_request request;
 		struct err err = {0};
 		char got[4096];
-		int rc = decode(row->body, strlen(row->body), &request, &err);
+		int rc = decode_of(creates, row->body, strlen(row->body), &request, &err);
 		if (rc == 0)
 			say(&request, got, sizeof(got));
 		if (rc != (row->want ? 0 : -1))
@@ -333,6 +343,13 @@ static void test_rows(void **state)
 		publish_request_done(&request);
 		assert_null(request.body);
 	}
+}
+
+static void test_rows(void **state)
+{
+	(void)state;
+	check_rows(true, rows, N_OF(rows));
+	check_rows(false, revision_rows, N_OF(revision_rows));
 }
 
 /* The parser's words, behind ours. */

@@ -124,7 +124,7 @@ static void test_every_allocation_fails_once(void **state)
 		say(&request, got, sizeof(got));
 		json_set_alloc_funcs(scarce_malloc, scarce_free);
 		static const char *const want[] = {
-		    "\"n\" 1/20/80/300 unpromoted sb-1/web",
+		    "\"n\" 1/20/80/300 sb-1/web",
 		    "sb-1/web {\"a\":[1,2,3]}",
 		    "tpl:web",
 		    "tpl:web v1 at /a v2 at /b v3 at /c v4 at /d v5 at /e v6 at /f v7 at /g v8 at /h v9 at "

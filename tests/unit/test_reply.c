@@ -170,6 +170,29 @@ static void test_what_does_not_fit(void **state)
 	check_body(front, "the next one", "{\"success\":true,\"data\":{\"a\":1}}");
 }
 
+static void answer_without_memory(struct exchange *x)
+{
+	struct reply reply;
+	exchange_header(x, "X-One", "1");
+	struct buf *body = exchange_data(x, &reply);
+	buf_done(body);
+	buf_init(body, 1);
+	exchange_send(x, &reply, 200);
+}
+
+static void test_out_of_memory(void **state)
+{
+	struct front *front = *state;
+	assert_int_equal(front_ask(front, "GET /", "X-Request-Id: mine\r\n", "", answer_without_memory),
+	                 500);
+	check_body(front, "out of memory",
+	           "{\"success\":false,\"error\":{\"code\":\"internal_error\","
+	           "\"message\":\"out of memory\"}}");
+	check_headers(front);
+	front_check_header(front, "X-Request-Id", "mine");
+	front_check_header(front, "X-One", "1");
+}
+
 /* ---- headers ---- */
 
 #define V79 "0123456789012345678901234567890123456789012345678901234567890123456789012345678"
@@ -284,6 +307,7 @@ int main(void)
 	    FRONT_TEST(test_rows),
 	    FRONT_TEST(test_text),
 	    FRONT_TEST(test_what_does_not_fit),
+	    FRONT_TEST(test_out_of_memory),
 	    FRONT_TEST(test_headers),
 	    FRONT_TEST(test_request_ids),
 	    FRONT_TEST(test_work_goes_with_its_exchange),

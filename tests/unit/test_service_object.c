@@ -13,11 +13,14 @@
 
 #include "scarce.h"
 
+#define D62 "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcd"
+#define D64 D62 "ef"
 #define ROUTE                                                                                    \
 	"{\"id\":\"r\",\"resume\":true,\"path_prefix\":\"/\",\"methods\":[\"GET\"],"                 \
 	"\"rewrite_prefix\":\"/x\",\"timeout_seconds\":30,\"rate_limit\":{\"rps\":1,\"burst\":2},"   \
-	"\"auth\":{\"mode\":\"none\",\"bearer_token_sha256\":\"ab\",\"header_name\":\"X-Key\","      \
-	"\"header_value_sha256\":\"cd\"},\"cors\":{\"allowed_origins\":[\"*\"],\"allowed_methods\":" \
+	"\"auth\":{\"mode\":\"none\",\"bearer_token_sha256\":\"" D64 "\",\"header_name\":\"X-Key\"," \
+	"\"header_value_sha256\":\"" D64                                                             \
+	"\"},\"cors\":{\"allowed_origins\":[\"*\"],\"allowed_methods\":"                             \
 	"[\"GET\"],\"allowed_headers\":[\"A\"],\"expose_headers\":[\"B\"],\"allow_credentials\":"    \
 	"true,\"max_age_seconds\":60}}"
 #define WHOLE                                                                                    \
@@ -191,6 +194,8 @@ static void test_every_field_with_every_type(void **state)
 
 /* ---- values ---- */
 
+#define BEARER(digest) "{\"mode\":\"bearer\",\"bearer_token_sha256\":\"" digest "\"}"
+
 static const struct value_case {
 	const char *path, *value, *want; /* NULL: it is taken */
 } value_cases[] = {
@@ -270,15 +275,27 @@ static const struct value_case {
      "route.auth: bearer_token_sha256 is missing"},
     {"ingress.routes.0.auth", "{\"mode\":\"bearer\",\"bearer_token_sha256\":null}",
      "route.auth: bearer_token_sha256 is missing"},
-    {"ingress.routes.0.auth", "{\"mode\":\"bearer\",\"bearer_token_sha256\":\"ab\"}", NULL},
-    {"ingress.routes.0.auth", "{\"mode\":\"header\"}",
-     "route.auth: header_name or header_value_sha256 is missing"},
+    {"ingress.routes.0.auth", BEARER(D64), NULL},
+    {"ingress.routes.0.auth", "{\"mode\":\"header\"}", "route.auth: header_name is missing"},
     {"ingress.routes.0.auth", "{\"mode\":\"header\",\"header_name\":\"X\"}",
-     "route.auth: header_name or header_value_sha256 is missing"},
-    {"ingress.routes.0.auth", "{\"mode\":\"header\",\"header_value_sha256\":\"ab\"}",
-     "route.auth: header_name or header_value_sha256 is missing"},
+     "route.auth: header_value_sha256 is missing"},
+    {"ingress.routes.0.auth", "{\"mode\":\"header\",\"header_value_sha256\":\"" D64 "\"}",
+     "route.auth: header_name is missing"},
     {"ingress.routes.0.auth",
-     "{\"mode\":\"header\",\"header_name\":\"X\",\"header_value_sha256\":\"ab\"}", NULL},
+     "{\"mode\":\"header\",\"header_name\":\"X\",\"header_value_sha256\":\"" D64 "\"}", NULL},
+    {"ingress.routes.0.auth",
+     "{\"mode\":\"header\",\"header_name\":\"X\",\"header_value_sha256\":\"" D64 "0\"}",
+     "route.auth: header_value_sha256 must have 64 hex digits"},
+    {"ingress.routes.0.auth", BEARER(D62 "fF"), NULL},
+    {"ingress.routes.0.auth", BEARER(""),
+     "route.auth: bearer_token_sha256 must have 64 hex digits"},
+    {"ingress.routes.0.auth", BEARER(D62),
+     "route.auth: bearer_token_sha256 must have 64 hex digits"},
+    {"ingress.routes.0.auth", BEARER(D62 "fg"),
+     "route.auth: bearer_token_sha256 must have 64 hex digits"},
+    {"ingress.routes.0.auth", BEARER(D64 "ff"),
+     "route.auth: bearer_token_sha256 must have 64 hex digits"},
+    {"ingress.routes.0.auth", "{\"mode\":\"none\",\"bearer_token_sha256\":\"\"}", NULL},
 
     {"ingress.routes.0.cors.unknown", "1", NULL},
     {"ingress.routes.0.cors.allowed_origins", "[null]",
