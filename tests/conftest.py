@@ -20,6 +20,12 @@ from tests.support.stack import Stack  # noqa: E402
 Api.judge = document().judge
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """SHARD=2/4: only the second, the sixth, ... of all tests. The cases of one test, which take alike, are spread."""
+    shard, of = map(int, os.environ.get("SHARD", "1/1").split("/"))
+    items[:] = items[shard - 1 :: of]
+
+
 @pytest.fixture(autouse=True)
 def _answers_are_documented() -> Iterator[None]:
     """Whatever a test asks, each answer that it gets must be as docs/openapi.yaml says."""
@@ -70,9 +76,10 @@ def api(_shared_house: House) -> Api:
 
 @pytest.fixture
 def sim(stack: Stack) -> Iterator[Sim]:
-    """The platform, empty and well-behaved at the start of the test."""
+    """The platform, empty, well-behaved and quick to let go at the start of the test."""
     env = stack.env
     sim = Sim(env["SIM_CONTROL_URL"], env["SIM_URL"], env["SIM_TOKEN"])
     sim.reset()
+    sim.settings(finalizer_ms=100, mount_linger_ms=100)
     yield sim
     sim.clear_faults()

@@ -306,7 +306,7 @@ def test_connections(house: House, option: str) -> None:
             sock.sendall(ask)
             assert sock.recv(4096).startswith(b"HTTP/1.1 200 ")
         open_ones.pop().close()
-        wait_until(lambda: exchange(own, ask.replace(b"Host", b"Connection: close\r\nHost")).startswith(b"HTTP/1.1 200 "), "a place to be free again", 5)
+        wait_until(lambda: exchange(own, ask.replace(b"Host", b"Connection: close\r\nHost")).startswith(b"HTTP/1.1 200 "), "a place to be free again")
     finally:
         for sock in open_ones:
             sock.close()
@@ -342,7 +342,7 @@ def test_slow_request(house: House, start: bytes, drip: bytes) -> None:
         began = time.monotonic()
         sock.sendall(start)
         while not is_closed(sock):
-            assert time.monotonic() - began < 5, "still open"
+            assert time.monotonic() - began < 30, "still open"
             send_quietly(sock, drip)
             alive(own)
             time.sleep(0.1)
@@ -355,7 +355,7 @@ def test_idle_connection(house: House) -> None:
         kept.sendall(b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n")
         assert kept.recv(4096).startswith(b"HTTP/1.1 200 ")
         began = time.monotonic()
-        wait_until(lambda: is_closed(silent) and is_closed(kept), "both connections to be closed", 5)
+        wait_until(lambda: is_closed(silent) and is_closed(kept), "both connections to be closed")
         assert time.monotonic() - began > 0.5
 
 
@@ -396,7 +396,7 @@ def test_requests_per_key(house: House) -> None:
         assert headers["retry-after"] == "1" and headers["x-ratelimit-limit"] == "1"
         assert headers["x-ratelimit-remaining"] == "0" and 4 <= int(headers["x-ratelimit-reset"]) <= 5
     assert own.request("GET", LIST, other)[0] == 200
-    wait_until(lambda: own.request("GET", LIST, key)[0] == 200, "a request to be allowed again", 3)
+    wait_until(lambda: own.request("GET", LIST, key)[0] == 200, "a request to be allowed again")
 
 
 def test_rate_of_the_configuration(house: House) -> None:

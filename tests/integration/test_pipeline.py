@@ -116,9 +116,14 @@ def test_dead_letters(house: House, sim: Sim) -> None:
     }
     send(data(f, f.active.sandbox))  # a good one behind all of them
     house.wait_states([f.active.sandbox], "gone")
-    letters = {dict(m["headers"]).get("ce_id"): dict(m["headers"]) for m in house.stack.kcat_consume("sandsweep.deadletters")}
-    assert {marker: letters.get(marker, {}).get("sandsweep_reason") for marker in want} == want
-    one = letters[next(iter(want))]
+
+    def letters() -> dict[str, dict[str, str]]:
+        every = [dict(m["headers"]) for m in house.stack.kcat_consume("sandsweep.deadletters")]
+        return {letter["ce_id"]: letter for letter in every if letter.get("ce_id") in want}
+
+    aside = wait_until(lambda: len(found := letters()) == len(want) and found, "every dead letter")
+    assert {marker: letter["sandsweep_reason"] for marker, letter in aside.items()} == want
+    one = aside[next(iter(want))]
     assert one["sandsweep_topic"] == "sandsweep.events" and one["sandsweep_partition"] == "0" and int(one["sandsweep_offset"]) >= 0
     assert house.states(other.ours) == {thing: "in_use" for thing in other.ours}
     sim.assert_never_deleted(other.ours + other.users)

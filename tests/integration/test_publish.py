@@ -159,6 +159,8 @@ def test_what_cannot_be_found(house: House, sim: Sim, api: Api, team: str, key: 
 def test_a_platform_that_fails(house: House, sim: Sim, api: Api, team: str, key: str, op: str, effect: str, rule: dict[str, Any], status: int, retry_after: str | None) -> None:
     """The second mount fails: what the first had made is deleted by the worker, without a reconciliation."""
     user = source(sim, team, volumes=2)
+    if effect == "hang":
+        api = house.api({"platform.timeout_ms": "1000"})
     once = {"skip": 1, "count": 1} if op != "sandbox_get" else {}  # a look that breaks off is taken again
     sim.fault(effect, op=op, team=team, **once, **rule)
     answer = api.request("POST", LIST, key, {"name": "failing", **user.body})

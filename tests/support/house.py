@@ -129,7 +129,7 @@ class Process:
         self.popen.kill()
         self.popen.wait(10)
 
-    def stop(self, timeout: float = 10) -> int:
+    def stop(self, timeout: float = 30) -> int:
         """SIGTERM; returns the exit code."""
         if self.running():
             self.popen.send_signal(signal.SIGTERM)

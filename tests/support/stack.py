@@ -11,6 +11,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -52,6 +53,7 @@ class Stack:
         self.dir = Path(directory or tempfile.mkdtemp(prefix="sandsweep-", dir="/tmp"))
         self._up = ["up", "--kafka", kafka] + ([] if sim else ["--no-sim"])
         self._environ = {**os.environ, **(environ or {})}
+        self._kept = threading.local()
 
     def __enter__(self) -> Stack:
         self.up()
@@ -77,6 +79,7 @@ class Stack:
 
     def act(self, part: Part, action: Action) -> None:
         """Starts, stops (in order), kills (at once) or restarts one part, on the port it had."""
+        self._kept = threading.local()
         self._run(part, action)
 
     def pg(self, action: Action) -> None:
@@ -109,15 +112,21 @@ class Stack:
         conn.autocommit = True
         return conn
 
+    def _session(self) -> Any:
+        """The connection that this thread keeps: a new backend for each statement would cost more than most statements."""
+        if not hasattr(self._kept, "conn"):
+            self._kept.conn = self.connect()
+        return self._kept.conn
+
     def sql(self, text: str, params: Sequence[Any] | Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
-        """Runs `text` on a connection of its own; returns the rows, [] if it gives none."""
-        conn = self.connect()
+        """Runs `text`, which leaves no setting and no transaction behind; returns the rows, [] if it gives none."""
         try:
-            with conn.cursor() as cur:
+            with self._session().cursor() as cur:
                 cur.execute(text, params)
                 return cur.fetchall() if cur.description else []
-        finally:
-            conn.close()
+        except psycopg2.Error:
+            self._kept = threading.local()
+            raise
 
     # -- Kafka
 
@@ -192,6 +201,10 @@ class _Elsewhere(Stack):
         raise StackError("the stack itself is brought up and down")
 
     down = up
+
+    def _session(self) -> Any:
+        """A new one for each statement: databases and logins come and go."""
+        return self.connect()
 
     @property
     def env(self) -> dict[str, str]:
