@@ -38,6 +38,7 @@ WITH RECURSIVE teams (team_id, n) AS (
                             ELSE least($9::bigint, greatest($11::bigint, h.live * $10::bigint / 100)) END AS per_hour
           FROM held h) c
 ), due AS MATERIALIZED (
+    -- (More may be spent than the budget is: it was lowered, or fewer sandboxes are live.)
     SELECT d.* FROM teams t LEFT JOIN budgets b ON b.team_id = t.team_id, LATERAL (
         SELECT o.id, o.kind, o.resource_id, o.function_id, o.revision_id, q.due_at, o.deleting_at IS NULL AS first
         FROM sandsweep.due q
@@ -45,7 +46,7 @@ WITH RECURSIVE teams (team_id, n) AS (
         WHERE q.team_id = t.team_id AND q.due_at <= now()
         ORDER BY q.due_at, q.id
         LIMIT CASE WHEN $9::bigint = 0 THEN $5::bigint
-                   ELSE least($5::bigint, floor(coalesce(b.per_hour - b.spent, 0))::bigint) END
+                   ELSE least($5::bigint, greatest(0, floor(coalesce(b.per_hour - b.spent, 0))::bigint)) END
         FOR NO KEY UPDATE OF o SKIP LOCKED) d
     WHERE t.n > 0 AND t.team_id IS NOT NULL AND t.team_id <> ALL ($7::uuid[])
     LIMIT $3::bigint

@@ -46,6 +46,19 @@ def test_the_budget_holds_for_all_workers(house: House, sim: Sim) -> None:
     assert house.stack.sql("SELECT empty_since FROM sandsweep.delete_budgets WHERE team_id = %s", (poor,)) == [(None,)]
 
 
+def test_a_budget_that_was_lowered(house: House, sim: Sim) -> None:
+    """A team that has spent more than it may by now waits, and holds up nobody."""
+    spender, other = str(uuid.uuid4()), str(uuid.uuid4())
+    ids, others = doom(house, sim, spender, 2), doom(house, sim, other, 3)
+    house.stack.sql("INSERT INTO sandsweep.delete_budgets (team_id, spent) VALUES (%s, 1000), (%s, 0)", (spender, other))
+    worker = house.worker({"worker.budget_per_hour": "5"})
+    house.wait_states(others, "gone")
+    wait_until(lambda: metric(metrics_port(worker), "sandsweep_delete_budget_empty_teams") >= 1, "the alert to rise")
+    assert set(house.states(ids).values()) == {"doomed"}
+    house.stack.sql("UPDATE sandsweep.delete_budgets SET spent = 0 WHERE team_id = %s", (spender,))
+    house.wait_states(ids, "gone")
+
+
 def test_the_share_of_what_is_live(house: House, sim: Sim) -> None:
     """Percent of the live sandboxes that the last whole listing showed; never less than the least."""
     team = str(uuid.uuid4())
