@@ -322,7 +322,7 @@ static void on_assigned(struct consumer *consumer, rd_kafka_topic_partition_list
 	for (int i = 0; i < list->cnt; i++)
 		if (partitions_add(&consumer->parts, list->elems[i].partition, &err) < 0)
 			die(consumer, &err);
-	consumer->joined = true;
+	consumer->joined = consumer->assigned = true;
 	heard(consumer);
 	commit(consumer); /* what had to wait for this */
 	rd_kafka_error_destroy(rd_kafka_incremental_assign(consumer->client, list));
@@ -492,6 +492,13 @@ static void leave_group(struct consumer *consumer, int64_t deadline_ms)
 	rd_kafka_queue_destroy(queue);
 }
 
+/* librdkafka (2.0.2) aborts the process at the end of a member that has joined its group and has never been told
+ * what it is assigned. Such a client is left to itself; its group knows already that it has gone. */
+static bool may_destroy(const struct consumer *consumer)
+{
+	return consumer->assigned || !consumer->joining || !joining_ever(consumer->joining);
+}
+
 void consumer_free(struct consumer *consumer, int64_t wait_ms)
 {
 	if (!consumer)
@@ -513,7 +520,7 @@ void consumer_free(struct consumer *consumer, int64_t wait_ms)
 	loop_timer_stop(consumer->loop, &consumer->commit_retry);
 	loop_timer_stop(consumer->loop, &consumer->nudge);
 	left_ms = deadline_ms - now_ms();
-	if (client_destroy(consumer->client, left_ms > 0 ? left_ms : 0))
+	if (may_destroy(consumer) && client_destroy(consumer->client, left_ms > 0 ? left_ms : 0))
 		joining_free(consumer->joining); /* otherwise it is still in use */
 	letters_done(&consumer->letters);
 	partitions_done(&consumer->parts);

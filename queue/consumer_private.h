@@ -53,6 +53,7 @@ struct consumer {
 	struct joining *joining;
 
 	bool joined, fatal;
+	bool assigned;    /* has been, at least once */
 	int64_t heard_us; /* the last sign of a broker */
 	struct metric *consumed, *commits, *commit_failures;
 };

@@ -7,7 +7,7 @@
 enum { JOIN_GROUP = 11, SYNC_GROUP = 14 }; /* API keys of the Kafka protocol */
 
 struct joining {
-	atomic_bool now;
+	atomic_bool now, ever;
 };
 
 /* Joining begins with the request to join and ends with the answer to the one that follows it, in
@@ -19,8 +19,10 @@ static rd_kafka_resp_err_t on_request(rd_kafka_t *client, int fd, const char *br
 	struct joining *joining = arg;
 	(void)client, (void)fd, (void)broker, (void)broker_id, (void)version, (void)correlation,
 	    (void)size;
-	if (key == JOIN_GROUP)
+	if (key == JOIN_GROUP) {
+		atomic_store(&joining->ever, true);
 		atomic_store(&joining->now, true);
+	}
 	return RD_KAFKA_RESP_ERR_NO_ERROR;
 }
 
@@ -77,6 +79,11 @@ void joining_free(struct joining *joining)
 bool joining_now(const struct joining *joining)
 {
 	return atomic_load(&joining->now);
+}
+
+bool joining_ever(const struct joining *joining)
+{
+	return atomic_load(&joining->ever);
 }
 
 void joining_expect(struct joining *joining)

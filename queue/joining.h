@@ -20,6 +20,7 @@ struct joining *joining_new(rd_kafka_conf_t *conf, struct err *err) MUST_CHECK;
 void joining_free(struct joining *joining);
 
 bool joining_now(const struct joining *joining);
+bool joining_ever(const struct joining *joining); /* has asked to join, at least once */
 /* The client will join again as its next step. */
 void joining_expect(struct joining *joining);
 

@@ -36,6 +36,7 @@ enum {
 	OFFSETS_MAX = 4000,
 	KAFKA_PRODUCE = 0, /* API keys of the protocol */
 	KAFKA_OFFSET_COMMIT = 8,
+	KAFKA_SYNC_GROUP = 14,
 	OVERRIDES_MAX = 8,
 };
 

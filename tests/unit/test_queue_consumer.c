@@ -256,6 +256,30 @@ static void test_rebalance(void **state)
 	node_stop(&b);
 }
 
+static bool asked_for_its_share(void)
+{
+	size_t left = 1;
+	assert_int_equal(rd_kafka_mock_broker_error_stack_cnt(mock, 1, KAFKA_SYNC_GROUP, &left), 0);
+	return left == 0;
+}
+
+/* A member that has joined and is not told yet what it has; librdkafka's own end of it would abort. */
+static void test_stopped_while_joining(void **state)
+{
+	(void)state;
+	struct node node = {.mode = DO};
+	fill(1);
+	assert_int_equal(rd_kafka_mock_broker_push_request_error_rtts(mock, 1, KAFKA_SYNC_GROUP, 1,
+	                                                              RD_KAFKA_RESP_ERR_NO_ERROR, 3000),
+	                 0);
+	node_start(&node);
+	WAIT_FOR(asked_for_its_share(), 20000);
+	node_stop(&node);
+	node_start(&node);
+	WAIT_FOR(all_seen(1), 20000);
+	node_stop(&node);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -270,6 +294,7 @@ int main(void)
 	    TEST(test_healthy),
 	    TEST(test_unknown_topic),
 	    TEST(test_rebalance),
+	    TEST(test_stopped_while_joining),
 	};
 	return run_beside(tests, N_OF(tests));
 }
