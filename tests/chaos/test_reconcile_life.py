@@ -7,6 +7,7 @@ platform was asked.
 from __future__ import annotations
 
 import http.client
+import itertools
 import json
 import os
 import random
@@ -26,7 +27,7 @@ from tests.support.stack import wait_until
 
 SEED = int(os.environ.get("LIFE_SEED", "0")) or random.SystemRandom().randrange(1, 1 << 31)
 TEAMS, FUNCTIONS, HOSTS = 4, 24, 4
-STEPS = 500  # of each host
+STEPS, RUNS = 500, 5  # of each host; of the reconciler beside them: life goes on until there were both
 GRACE_MS = 2000
 
 MAP_LOG = """
@@ -65,9 +66,11 @@ class Host:
     def count(self, what: str) -> None:
         self.done[what] = self.done.get(what, 0) + 1
 
-    def live(self) -> None:
+    def live(self, enough: Callable[[], bool]) -> None:
         acts: list[tuple[Callable[[Function], None], int]] = [(self.restore, 70), (self.recycle, 12), (self.toggle, 10), (self.delete, 3), (self.lose, 5)]
-        for _ in range(STEPS):
+        for step in itertools.count():
+            if step >= STEPS and enough():
+                break
             f = self.rng.choice(self.functions[-FUNCTIONS:])
             act = self.rng.choices([a for a, _ in acts], [w for _, w in acts])[0]
             try:
@@ -189,7 +192,7 @@ def test_life(house: House, sim: Sim, api: Api) -> None:
     control = Sim(sim.control_url, sim.url, sim.token)
     looping = guarded(reconcile_in_a_loop, house, control, random.Random(SEED + 1), over, runs)
     hosts = [Host(house, sim, api, keys, functions, SEED + 2 + n) for n in range(HOSTS)]
-    threads = [guarded(host.live) for host in hosts]
+    threads = [guarded(host.live, lambda: len(runs) >= RUNS or bool(failures)) for host in hosts]
     for thread in threads:
         thread.join()
     over.set()
@@ -198,7 +201,7 @@ def test_life(house: House, sim: Sim, api: Api) -> None:
     done = {what: sum(h.done.get(what, 0) for h in hosts) for h in hosts for what in h.done}
     print(done, [r.code for r in runs])
     assert done["restore"] > 50 and done["recycle"] > 50 and done.get("crash", 0) > 5, done
-    assert len(runs) >= 5 and {r.code for r in runs} <= {0, 3, 4, 6}, [(r.code, r.stderr[-500:]) for r in runs]
+    assert len(runs) >= RUNS and {r.code for r in runs} <= {0, 3, 4, 6}, [(r.code, r.stderr[-500:]) for r in runs]
 
     sim.clear_faults()
     sim.settings(**TRUTH)
