@@ -168,7 +168,7 @@ def test_life(house: House, sim: Sim, api: Api) -> None:
     print(f"LIFE_SEED={SEED}")
     rng = random.Random(SEED)
     teams = [str(uuid.uuid4()) for _ in range(TEAMS)]
-    keys = {team: api.key(team) for team in teams}
+    keys = {team: api.key(team, "*", "--rate", "1000000") for team in teams}
     functions = [house.function(team=rng.choice(teams), volumes=n % 2, mapped=False, sim=sim) for n in range(FUNCTIONS)]
     theirs = [f"user-{uuid.uuid4().hex[:8]}" for _ in range(20)]
     sim.seed(sandboxes=[sim.sandbox(x, rng.choice(teams), "tpl") for x in theirs])
