@@ -10,7 +10,8 @@ enum { PUBLISH_MOUNTS_MAX = 64, PUBLISH_ID_MAX = 255 };
 
 struct publish_request {
 	json_t *body; /* owns everything below */
-	/* Of a new function (otherwise as if nothing were said): change.name is NULL when none was given, autoscaling always filled. */
+	/* Of a new function (otherwise as if nothing were said): change.name is NULL when none was given,
+	 * autoscaling always filled. */
 	struct store_function_change change;
 	bool promote;       /* of a new function: true */
 	json_t *provenance; /* NULL: none */
@@ -25,8 +26,8 @@ struct publish_request {
 	    mounts; /* owned by `body` too: [{"sandboxvolume_id","mount_point"}], as a revision keeps them */
 };
 
-/* Fills *ret, which the caller releases; `creates`: the body is that of a new function. -1 and *err: ERR_REJECT with the words for the client, ERR_RETRY
- * without memory. Whether the service can be published is not judged here. */
+/* Fills *ret, which the caller releases; `creates`: the body is that of a new function. -1 and *err:
+ * ERR_REJECT with the words for the client, ERR_RETRY without memory. Whether the service can be published is not judged here. */
 int publish_request_decode(const char *text, size_t len, bool creates, struct publish_request *ret,
                            struct err *err) MUST_CHECK;
 void publish_request_done(struct publish_request *request); /* for AUTO; safe on {0} */

@@ -1,4 +1,5 @@
-/* SHA-256 (FIPS 180-4, by OpenSSL), SHA-1 for names that others have made with it, and a comparison that tells nothing by its time. */
+/* SHA-256 (FIPS 180-4, by OpenSSL), SHA-1 for names that others have made with it, and a comparison that
+ * tells nothing by its time. */
 #ifndef BASE_HASH_H
 #define BASE_HASH_H
 

@@ -25,8 +25,9 @@ struct platform_reply {
 /* Fills *ret: fault (PLATFORM_ANSWERED or PLATFORM_MALFORMED), status, code, text, retry_after_ms;
  * latency_us is 0 and reused false; body is the reply's for an answered 2xx, else NULL. A listing's
  * 2xx is not parsed here, since inventory.h will: ANSWERED then says only that its body begins as a
- * JSON object, and whoever reads it takes a refusal of inventory.h for PLATFORM_MALFORMED. Texts are valid UTF-8 without control characters.
- * `wall_us` is the time that an HTTP date in Retry-After is compared with. Never fails. */
+ * JSON object, and whoever reads it takes a refusal of inventory.h for PLATFORM_MALFORMED. Texts are valid
+ * UTF-8 without control characters. `wall_us` is the time that an HTTP date in Retry-After is compared
+ * with. Never fails. */
 void platform_answer_read(const struct platform_reply *reply, int64_t wall_us,
                           struct platform_answer *ret);
 

@@ -53,7 +53,8 @@ void listing_check_page(struct listing_check *check, const struct listing_page_f
 void listing_check_cluster(struct listing_check *check, const char *cluster_id);
 void listing_check_again(struct listing_check *check, const struct listing_page_facts *first_page);
 void listing_check_error(struct listing_check *check);
-/* The judgement: what was wrong, as soon as something is; LISTING_UNFINISHED while pages or the second look at the first page are missing. */
+/* The judgement: what was wrong, as soon as something is; LISTING_UNFINISHED while pages or the second look
+ * at the first page are missing. */
 enum completeness listing_check_verdict(const struct listing_check *check);
 
 /* FNV-1a over an id and its end, to be fed in turn; begins with LISTING_HASH_SEED. */
