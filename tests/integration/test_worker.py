@@ -122,11 +122,11 @@ def test_sigterm_with_hanging_calls(house: House, sim: Sim, api: Api) -> None:
     functions = [house.function(volumes=0, sim=sim) for _ in range(64)]
     sandboxes = [f.active.sandbox for f in functions]
     sim.fault("hang")
-    worker = house.worker({"worker.in_flight_max": "64", "worker.in_flight_start": "64", "worker.lease_ms": "60000", "platform.timeout_ms": "30000"})
+    worker = house.worker({"worker.in_flight_max": "64", "worker.in_flight_start": "64", "worker.lease_ms": "60000", "platform.timeout_ms": "30000", "worker.drain_ms": "60000"})
     recycle(api, *functions)
     wait_until(lambda: sim.in_flight_max() >= 64, "64 calls to hang")
     worker.popen.send_signal(signal.SIGTERM)
-    assert worker.wait_exit(20) == 0  # and no call came to its own end by then
+    assert worker.wait_exit(20) == 0  # before a call came to its own end, and before the drain did
     rows = [house.row(s) for s in sandboxes]
     assert {r["state"] for r in rows} == {"doomed"} and {r["attempts"] for r in rows} == {0} and {r["lease"] for r in rows} == {None}
     sim.clear_faults()
