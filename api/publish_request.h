@@ -27,7 +27,8 @@ struct publish_request {
 };
 
 /* Fills *ret, which the caller releases; `creates`: the body is that of a new function. -1 and *err:
- * ERR_REJECT with the words for the client, ERR_RETRY without memory. Whether the service can be published is not judged here. */
+ * ERR_REJECT with the words for the client, ERR_RETRY without memory. Whether the service can be published
+ * is not judged here. */
 int publish_request_decode(const char *text, size_t len, bool creates, struct publish_request *ret,
                            struct err *err) MUST_CHECK;
 void publish_request_done(struct publish_request *request); /* for AUTO; safe on {0} */

@@ -159,17 +159,22 @@ static int stopped(const bool *stop, struct err *err)
 	return *stop ? err_set(err, ERR_RETRY, "stopped", "told to stop") : 0;
 }
 
+bool asker_idle(const struct asker *asker)
+{
+	return !asker->waiting && !asker->out;
+}
+
 /* 1: go on; 0: all is asked and answered. */
 static int round_trip(struct asker *asker, int (*feed)(void *arg, struct err *err), void *arg,
                       const bool *stop, struct err *err)
 {
 	if (stopped(stop, err) < 0 || feed(arg, err) < 0)
 		return -1;
-	if (!asker->waiting && !asker->out)
+	if (asker_idle(asker))
 		return 0;
 	int64_t wait_us = send_due(asker);
 	/* What could not be sent may have ended here and now, and made room. */
-	if (!asker->waiting && !asker->out)
+	if (asker_idle(asker))
 		return 1;
 	return loop_once(asker->loop, wait_us, err) < 0 ? -1 : 1;
 }

@@ -34,6 +34,9 @@ void asker_init(struct asker *asker, struct loop *loop, struct platform *platfor
 /* Asks not before delay_us from now. */
 void asker_put(struct asker *asker, struct ask *ask, int64_t delay_us);
 
+/* Nothing waits to be asked, and nothing that was asked is without its last word. */
+bool asker_idle(const struct asker *asker);
+
 /* Lets `feed` put asks, sends what may be sent and waits, round by round, until feed has put nothing and
  * nothing is waiting or out. -1 and *err: feed returned -1; the loop failed; *stop became true
  * (ERR_RETRY "stopped"). All calls are cancelled then, and nobody is told. */

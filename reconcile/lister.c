@@ -299,14 +299,6 @@ static void end_listings(struct lister *l)
 			finish(l, &l->listings[i]);
 }
 
-static bool any_out(const struct lister *l)
-{
-	for (int i = 0; i < l->slots; i++)
-		if (l->pages[i].used)
-			return true;
-	return false;
-}
-
 /* More listings than free pages may be open, but none without a page that it wants. */
 static int feed(void *arg, struct err *err)
 {
@@ -320,7 +312,7 @@ static int feed(void *arg, struct err *err)
 	end_listings(l);
 	begin_listings(l);
 	if (store_run_copy_full(l->run)) {
-		if (any_out(l))
+		if (!asker_idle(&l->asker))
 			return 0;
 		if (store_run_copy_wait(l->run, err) < 0)
 			return -1;
