@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "base/macros.h"
 #include "pg.h"
 
 enum row_type {
@@ -26,6 +27,13 @@ struct row_shape {
 	int col_count;
 	size_t size; /* of the struct */
 };
+
+/* A column under the name of its field (a time's without its _us), and the shape of a struct's columns. */
+/* clang-format off */
+#define COL(type, field, kind) {#field, kind, offsetof(struct type, field)}
+#define COL_TIME(type, field) {#field, ROW_TIME, offsetof(struct type, field##_us)}
+#define SHAPE(cols, type) {cols, N_OF(cols), sizeof(struct type)}
+/* clang-format on */
 
 int row_count(const struct pg_result *res);
 /* 0 when the result's columns are those of the shape, in name, order and type; -1 ERR_FATAL otherwise.

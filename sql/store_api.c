@@ -5,11 +5,6 @@
 
 #include "base/num.h"
 
-#define COL(type, field, kind)                     \
-	{                                              \
-#field, kind, offsetof(struct type, field) \
-	}
-
 /* ---- shapes ---- */
 
 static const struct row_col function_cols[] = {STORE_FUNCTION_COLS("", store_function, )};

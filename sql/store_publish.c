@@ -34,9 +34,7 @@
 	{prefix "revision_number", ROW_I64, offsetof(struct type, at revision_number)}, \
 	{prefix "updated_by", ROW_UUID, offsetof(struct type, at updated_by)}, \
 	{prefix "updated_at", ROW_TIME, offsetof(struct type, at updated_at_us)}
-#define COL(type, field, kind) {#field, kind, offsetof(struct type, field)}
 #define COL_AS(name, type, field, kind) {name, kind, offsetof(struct type, field)}
-#define SHAPE(cols, type) {cols, N_OF(cols), sizeof(struct type)}
 /* clang-format on */
 
 static const struct row_col revision_cols[] = {REVISION_COLS("", store_revision, )};

@@ -7,19 +7,6 @@
 #include "row.h"
 #include "store_reconcile.h"
 
-#define COL(type, field, kind)                     \
-	{                                              \
-#field, kind, offsetof(struct type, field) \
-	}
-#define COL_TIME(type, field)                               \
-	{                                                       \
-#field, ROW_TIME, offsetof(struct type, field##_us) \
-	}
-#define SHAPE(cols, type)                     \
-	{                                         \
-		cols, N_OF(cols), sizeof(struct type) \
-	}
-
 /* One array parameter of `count` items, a field of each struct in `items`. */
 #define ARRAY(params, item_fn, items, count, field)         \
 	do {                                                    \

@@ -4,38 +4,29 @@
 
 #include "base/num.h"
 
-#define COL(field, type)                                   \
-	{                                                      \
-#field, type, offsetof(struct store_target, field) \
-	}
-#define COL_TIME(field)                                             \
-	{                                                               \
-#field, ROW_TIME, offsetof(struct store_target, field##_us) \
-	}
-
 static const struct row_col target_cols[] = {
-    COL(id, ROW_I64),
-    COL(kind, ROW_TEXT),
-    COL(resource_id, ROW_TEXT),
-    COL(state, ROW_TEXT),
-    COL(attempts, ROW_I64),
-    COL(last_status, ROW_I64),
-    COL(error_class, ROW_TEXT),
-    COL(last_error, ROW_TEXT),
-    COL(team_id, ROW_UUID),
-    COL(function_id, ROW_UUID),
-    COL(revision_id, ROW_UUID),
-    COL(parent_id, ROW_TEXT),
-    COL(release_reason, ROW_TEXT),
-    COL(doom_reason, ROW_TEXT),
-    COL(lease_owner, ROW_TEXT),
-    COL_TIME(created_at),
-    COL_TIME(released_at),
-    COL_TIME(doomed_at),
-    COL_TIME(deleting_at),
-    COL_TIME(ended_at),
-    COL_TIME(due_at),
-    COL(evidence, ROW_JSON),
+    COL(store_target, id, ROW_I64),
+    COL(store_target, kind, ROW_TEXT),
+    COL(store_target, resource_id, ROW_TEXT),
+    COL(store_target, state, ROW_TEXT),
+    COL(store_target, attempts, ROW_I64),
+    COL(store_target, last_status, ROW_I64),
+    COL(store_target, error_class, ROW_TEXT),
+    COL(store_target, last_error, ROW_TEXT),
+    COL(store_target, team_id, ROW_UUID),
+    COL(store_target, function_id, ROW_UUID),
+    COL(store_target, revision_id, ROW_UUID),
+    COL(store_target, parent_id, ROW_TEXT),
+    COL(store_target, release_reason, ROW_TEXT),
+    COL(store_target, doom_reason, ROW_TEXT),
+    COL(store_target, lease_owner, ROW_TEXT),
+    COL_TIME(store_target, created_at),
+    COL_TIME(store_target, released_at),
+    COL_TIME(store_target, doomed_at),
+    COL_TIME(store_target, deleting_at),
+    COL_TIME(store_target, ended_at),
+    COL_TIME(store_target, due_at),
+    COL(store_target, evidence, ROW_JSON),
 };
 static const struct row_shape target_shape = {target_cols, N_OF(target_cols),
                                               sizeof(struct store_target)};
